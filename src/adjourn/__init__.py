@@ -1,0 +1,1 @@
+"""adjourn: the asynchronous service of Microsoft Dataverse, open and self-hosted."""

@@ -1,0 +1,226 @@
+"""What a table, a column, a choice and a relationship are. Plain data; `catalog` reads it from the JSON files.
+
+DDL, name resolution, validation, labels and $metadata all come from these objects, and from nothing else.
+Source: asyncoperation.json and tables/*.json of the reference, one file per table under `data/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+from uuid import UUID
+
+
+class Reference(NamedTuple):
+    """A lookup's value: which record of which table. Equal to the plain pair `("account", id)`."""
+
+    table: str
+    id: UUID
+
+
+class ColumnType(StrEnum):
+    """Dataverse's attribute types. How each lies in SQL: docs/decisions, "How values lie in the stores"."""
+
+    UNIQUEIDENTIFIER = "Uniqueidentifier"
+    STRING = "String"
+    MEMO = "Memo"
+    INTEGER = "Integer"
+    BIGINT = "BigInt"
+    BOOLEAN = "Boolean"
+    DATETIME = "DateTime"
+    DATE = "DateOnly"
+    DECIMAL = "Decimal"
+    DOUBLE = "Double"
+    MONEY = "Money"
+    PICKLIST = "Picklist"
+    STATE = "State"
+    STATUS = "Status"
+    LOOKUP = "Lookup"
+    OWNER = "Owner"
+    CUSTOMER = "Customer"
+    ENTITYNAME = "EntityName"
+    FILE = "File"
+    MANAGEDPROPERTY = "ManagedProperty"
+
+    @property
+    def is_lookup(self) -> bool:
+        return self in (ColumnType.LOOKUP, ColumnType.OWNER, ColumnType.CUSTOMER)
+
+    @property
+    def is_choice(self) -> bool:
+        return self in (ColumnType.PICKLIST, ColumnType.STATE, ColumnType.STATUS)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One value of a choice. `state` is set for status options, `default_status` for state options."""
+
+    value: int
+    label: str
+    state: int | None = None
+    default_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A named list of options; a Boolean column has one with the values 0 and 1."""
+
+    name: str
+    options: Mapping[int, Option]
+
+    def label(self, value: int) -> str | None:
+        option = self.options.get(value)
+        return option.label if option else None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column. `logical` is its only spelling in SQL, OData, FetchXML, Python and tests.
+
+    storage: "row" lies in the table, "text" in its long-text side table, "derived" is computed by the logical table
+    (`derives` says from which column: `statecodename` from statecode, `createdbyname` from createdby).
+    readable False: kept, but no language sees it (Dataverse's IsValidForRead false, and our internal columns).
+    """
+
+    table: str
+    logical: str
+    schema: str
+    type: ColumnType
+    display: str = ""
+    required: bool = False
+    creatable: bool = True
+    updatable: bool = True
+    readable: bool = True
+    max_length: int | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    precision: int = 0
+    default: Any = None
+    targets: tuple[str, ...] = ()
+    choice: Choice | None = None
+    storage: str = "row"
+    derives: str | None = None
+    description: str = ""
+
+    @property
+    def property(self) -> str:
+        """Its name in OData: `_ownerid_value` for a lookup, the logical name otherwise."""
+        return f"_{self.logical}_value" if self.type.is_lookup else self.logical
+
+    @property
+    def polymorphic(self) -> bool:
+        """A lookup to several tables; which one a row means lies in `type_column`."""
+        return self.type.is_lookup and (len(self.targets) > 1 or self.type is ColumnType.OWNER)
+
+    @property
+    def type_column(self) -> str | None:
+        """The SQL column that holds a polymorphic lookup's table name (`owneridtype`, `regardingobjecttypecode`)."""
+        if not self.polymorphic:
+            return None
+        return TYPE_COLUMNS.get(self.logical, f"{self.logical}type")
+
+
+TYPE_COLUMNS = {
+    "ownerid": "owneridtype",
+    "regardingobjectid": "regardingobjecttypecode",
+    "objectid": "objectidtypecode",
+    "eventhandler": "eventhandlertypecode",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Relationship:
+    """Many-to-one from a lookup column; read from the other end it is the one-to-many.
+
+    navigation: the single-valued property on the referencing table (`regardingobjectid_account`, `createdby`).
+    name: the schema name, which is also the collection-valued property on the referenced table
+    (`Account_AsyncOperations`). delete: NoCascade, Cascade, RemoveLink or Restrict.
+    """
+
+    name: str
+    referencing: str
+    column: str
+    referenced: str
+    referenced_column: str
+    navigation: str
+    delete: str = "NoCascade"
+
+
+@dataclass(frozen=True, slots=True)
+class ManyToMany:
+    """Two tables joined by an intersect table; the name is the navigation property on both sides."""
+
+    name: str
+    intersect: str
+    table1: str
+    column1: str
+    table2: str
+    column2: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table with everything that is known of it.
+
+    ownership: "UserOwned" has ownerid and owning* columns, "BusinessOwned", "OrganizationOwned", "None".
+    system: may not be changed or dropped by a caller's metadata requests.
+    messages: the pipeline messages that callers may use on it.
+    """
+
+    logical: str
+    schema: str
+    entityset: str
+    display: str
+    display_collection: str
+    primary_id: str
+    primary_name: str | None
+    object_type_code: int
+    ownership: str
+    columns: Mapping[str, Column]
+    messages: frozenset[str] = frozenset()
+    many_to_one: tuple[Relationship, ...] = ()
+    one_to_many: tuple[Relationship, ...] = ()
+    many_to_many: tuple[ManyToMany, ...] = ()
+    is_activity: bool = False
+    is_intersect: bool = False
+    system: bool = True
+    description: str = ""
+    events: bool = True
+    """Whether steps may be registered on its Create, Update and Delete (not on asyncoperation)."""
+    by_property: Mapping[str, Column] = field(default_factory=dict)
+    """The readable columns by their OData name."""
+    by_navigation: Mapping[str, Relationship] = field(default_factory=dict)
+    """Its single-valued navigation properties."""
+    by_collection: Mapping[str, Relationship | ManyToMany] = field(default_factory=dict)
+    """Its collection-valued navigation properties."""
+
+    def readable(self) -> Iterator[Column]:
+        """The columns that languages see, in the table's order, derived ones left out."""
+        return (column for column in self.columns.values() if column.readable and column.storage != "derived")
+
+    @property
+    def user_owned(self) -> bool:
+        return self.ownership == "UserOwned"
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All tables. Immutable; a change of metadata makes a new one with a higher version."""
+
+    tables: Mapping[str, Table]
+    by_entityset: Mapping[str, Table]
+    by_type_code: Mapping[int, Table]
+    version: int = 1
+
+    def table(self, logical: str) -> Table:
+        """Raises UnknownResource with the nearest name."""
+        found = self.tables.get(logical)
+        if found is None:
+            from adjourn import errors
+
+            raise errors.UnknownResource(
+                f"Table '{logical[:100]}' does not exist.{errors.nearest(logical, self.tables)}", code=0x80041102, status=400
+            )
+        return found

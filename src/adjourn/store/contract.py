@@ -1,0 +1,115 @@
+"""What a store promises, whichever database is behind it. SQLite and PostgreSQL pass one suite (tests/contract).
+
+SQL text has named parameters, `:name`, in both dialects; values only ever travel as parameters. Values on this
+boundary are the store's *raw* values, the same Python types for both databases (see `metadata.values`):
+
+    guid -> str (lower case)          datetime -> str, "2030-01-01T00:00:00.000000Z"      date -> str, "2030-01-01"
+    boolean -> int 0/1 (bool on PG)   integer, bigint, choice -> int                     double -> float
+    decimal, money -> int, scaled by 10 ** precision (money: 4)                          text -> str
+
+A unit of writing is all or nothing, and durable when the call returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, Literal, Protocol, TypeVar
+from uuid import UUID
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+Parameters = Mapping[str, Any]
+Dialect = Literal["sqlite", "postgres"]
+
+
+class Reader(Protocol):
+    """One consistent view of the data."""
+
+    dialect: Dialect
+    now: datetime
+    """The moment of this view: taken once, UTC; every statement in it gets it as a parameter."""
+
+    def rows(self, sql: str, parameters: Parameters = ...) -> list[Row]: ...
+    def stream(self, sql: str, parameters: Parameters = ...) -> Iterator[Row]:
+        """Rows as they come; the view stays open until the iterator ends."""
+        ...
+
+    def read_file(self, file_id: UUID) -> bytes:
+        """The content of a stored file. Raises NotFound."""
+        ...
+
+
+class Transaction(Reader, Protocol):
+    """A unit of writing: all or nothing."""
+
+    def execute(self, sql: str, parameters: Parameters = ...) -> int:
+        """Run one statement; the number of rows that it changed."""
+        ...
+
+    def execute_many(self, sql: str, parameters: Sequence[Parameters]) -> int:
+        """Run one statement for each set of parameters; the number of rows changed in all."""
+        ...
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        """A nested unit: an exception leaving the block undoes the block alone."""
+        ...
+
+    def before_commit(self, action: Callable[[], None]) -> None:
+        """Run `action` inside the transaction just before it commits, in the order of registration."""
+        ...
+
+    def after_commit(self, action: Callable[[], None]) -> None:
+        """Run `action` once the unit is durable (wake-ups). Not run on rollback. Must not raise or write."""
+        ...
+
+    def write_file(self, file_id: UUID, content: bytes) -> None:
+        """Store a file: durable exactly when this unit is."""
+        ...
+
+    def delete_files(self, file_ids: Sequence[UUID]) -> None:
+        """Forget files: gone exactly when this unit is durable."""
+        ...
+
+
+class Store(Protocol):
+    """One organization's data."""
+
+    dialect: Dialect
+    url: str
+    turn_seconds_max: float
+
+    def read(self) -> AbstractContextManager[Reader]:
+        """A consistent view for reading."""
+        ...
+
+    def write(self, unit: Callable[[Transaction], T]) -> T:
+        """Run our own, short, re-runnable code as a unit; on SQLite grouped with others into one commit.
+
+        Returns what `unit` returned, after COMMIT. Raises what it raised, then nothing of it remains. Raises Busy when
+        the queue of waiting units is full. Never hand it user code: see `transaction`.
+        """
+        ...
+
+    def transaction(self, label: str) -> AbstractContextManager[Transaction]:
+        """A unit that may run user code, in the caller's thread (SQLite: it holds the writer's turn).
+
+        label: who holds the turn, for /readyz, `jobs why` and the log of slow units. Past `turn_seconds_max` the next
+        statement raises TurnExceeded and everything is rolled back.
+        """
+        ...
+
+    def on_change(self, wake: Callable[[], None]) -> None:
+        """Call `wake` soon (within 50 ms) after anybody, in this or another process, committed a wake-up."""
+        ...
+
+    def wake(self) -> None:
+        """Tell every supervisor on this database that there may be work. Called after commit."""
+        ...
+
+    def holder(self) -> str | None:
+        """Who holds the writer's turn now, if anybody (None on PostgreSQL)."""
+        ...
+
+    def close(self) -> None: ...
