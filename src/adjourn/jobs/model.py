@@ -1,0 +1,168 @@
+"""A system job on its way into the queue, in a worker's hands, and on its way out. Plain data.
+
+There is no second copy of a job's state: the row of `asyncoperation` is the job, these are messages about it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from adjourn.metadata.model import Reference
+
+EVENT = 1
+"""System Event: an asynchronous plug-in step."""
+WORKFLOW = 10
+REQUEST = 54
+"""Execute Async Request: a job of one's own."""
+
+
+class ResourceClass(NamedTuple):
+    """Types of jobs that draw on one limit, so that a flood of one class never starves another."""
+
+    name: str
+    operation_types: tuple[int, ...]
+    threads: int
+    """0: its jobs run in the executor slots; otherwise on this many supervisor threads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A job to be inserted. State and status follow from it: recurring, blocked or postponed ones start as 1/10."""
+
+    id: UUID
+    operation_type: int
+    name: str
+    message_name: str
+    owner: Reference
+    owning_business_unit: UUID
+    created_by: UUID
+    created_on: datetime
+    correlation_id: UUID
+    correlation_updated: datetime
+    """When the chain of calls began: depth restarts when it is over an hour old."""
+    depth: int = 1
+    data: str | None = None
+    """Serialized context or arguments; over 4 MB it goes to file storage."""
+    created_on_behalf_by: UUID | None = None
+    time_zone_code: int | None = None
+    regarding: Reference | None = None
+    primary_entity_type: str | None = None
+    owning_extension: UUID | None = None
+    dependency_token: str | None = None
+    serial_key: str | None = None
+    """Internal queue of strictly serial jobs: "t:" + token, or "r:" + step + record (see mechanisms: dependency token)."""
+    request_id: UUID | None = None
+    parent_execution_id: UUID | None = None
+    postpone_until: datetime | None = None
+    recurrence_pattern: str | None = None
+    recurrence_start: datetime | None = None
+    schedule_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedJob:
+    """A job that a worker holds: the row as it was when claimed, and the lease that proves the hold."""
+
+    id: UUID
+    sequence: int
+    lease: str
+    operation_type: int
+    name: str
+    message_name: str
+    owner: Reference
+    created_by: UUID
+    created_on: datetime
+    started_on: datetime
+    correlation_id: UUID
+    correlation_updated: datetime
+    depth: int
+    data: str | None
+    data_file: UUID | None
+    """Where the data lies if it was over 4 MB; the worker reads it when it prepares the job."""
+    regarding: Reference | None
+    primary_entity_type: str | None
+    owning_extension: UUID | None
+    retry_count: int
+    crashes: int
+    cursor: str | None
+    auto_delete: bool
+    """The step's asyncautodelete: the row goes when the job succeeds."""
+    serial_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """message: for people, into friendlymessage."""
+
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """code: unsigned; friendly: one line for people; details: text and traceback, into `message`."""
+
+    code: int
+    friendly: str
+    details: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Run again after `delay_seconds`, or after the back-off of the attempt. The fourth run in all is the last one."""
+
+    reason: str = ""
+    delay_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Postpone:
+    """Run again at a moment (UTC); not counted as a retry."""
+
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """A part is done; run again from `cursor` as soon as there is a slot."""
+
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Canceled:
+    """The handler let go because it was asked to."""
+
+    message: str = "The job was canceled while it ran."
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """Given back unrun or interrupted (clean shutdown: crashed False; its executor died: crashed True)."""
+
+    crashed: bool = False
+
+
+Outcome = Succeeded | Failed | Retry | Postpone | Continue | Canceled | Released
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What became of one run."""
+
+    job: ClaimedJob
+    outcome: Outcome
+    seconds: float
+    """How long the run took, into executiontimespan."""
+
+
+@dataclass(slots=True)
+class Settled:
+    """What a batch of settlements did: which were refused because the lease was no longer theirs."""
+
+    accepted: list[UUID] = field(default_factory=list)
+    refused: list[UUID] = field(default_factory=list)
+    woke: bool = False
+    """A job became Ready by it (a promoted token head): ring the bell."""
