@@ -1,0 +1,42 @@
+"""Who calls, from where, and inside what: the circumstances of one operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from adjourn.pipeline.context import Context
+from adjourn.query.security import Caller
+from adjourn.store.contract import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A message and its input parameters: what `execute` takes. Record-valued parameters are `Record`s, references are `Reference`s."""
+
+    message: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    request_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """The circumstances. A caller from outside has a fresh correlation and depth 1.
+
+    transaction: set when the call comes from a synchronous step: it then joins that unit of work.
+    guard: run inside the transaction of every write of a running job; raises when the job's lease is gone.
+    if_match: the version that an update or delete demands ("*": it must exist); None demands nothing.
+    """
+
+    caller: Caller
+    depth: int = 1
+    correlation_id: UUID | None = None
+    correlation_updated: datetime | None = None
+    transaction: Transaction | None = None
+    parent: Context | None = None
+    guard: Callable[[Transaction], None] | None = None
+    if_match: int | str | None = None
+    shared_variables: Mapping[str, Any] = field(default_factory=dict)
