@@ -20,6 +20,8 @@ class Request:
     message: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     request_id: UUID | None = None
+    declared: Any = field(default=None, compare=False, repr=False)
+    """The `Message` that made it: lets `enqueue` register a function that is not registered yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

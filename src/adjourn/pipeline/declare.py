@@ -1,0 +1,179 @@
+"""The two decorators with which people bring their own code: `step` and `message`. They only mark.
+
+Nothing is registered by importing a module; `registration` writes the rows when it is told to (`--plugins`,
+`adjourn register`, or the first `enqueue` of a message).
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+from uuid import UUID
+
+from adjourn.errors import InvalidRequest, nearest
+from adjourn.pipeline.call import Request
+from adjourn.pipeline.context import ASYNCHRONOUS, SYNCHRONOUS, Stage
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+STAGES = {"PreValidation": Stage.PRE_VALIDATION, "PreOperation": Stage.PRE_OPERATION, "PostOperation": Stage.POST_OPERATION}
+MODES = {"Synchronous": SYNCHRONOUS, "Asynchronous": ASYNCHRONOUS}
+SUPPLIED = ("Organization", "Client", "AsyncClient", "Job", "Context")
+"""Parameters annotated with one of these are supplied; the rest are arguments."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepDeclaration:
+    """What `@step` was given; the names are the step's columns with underscores."""
+
+    message: str
+    table: str | None
+    stage: int
+    mode: int
+    rank: int = 1
+    filtering_attributes: tuple[str, ...] = ()
+    async_auto_delete: bool = False
+    impersonating_user_id: UUID | None = None
+    configuration: str | None = None
+    name: str | None = None
+    description: str | None = None
+    pre_images: Mapping[str, Sequence[str] | None] = field(default_factory=dict)
+    post_images: Mapping[str, Sequence[str] | None] = field(default_factory=dict)
+
+
+def step(
+    *,
+    message: str,
+    table: str | None = None,
+    stage: str = "PostOperation",
+    mode: str = "Synchronous",
+    rank: int = 1,
+    filtering_attributes: Sequence[str] = (),
+    async_auto_delete: bool = False,
+    impersonating_user_id: UUID | None = None,
+    configuration: str | None = None,
+    name: str | None = None,
+    description: str | None = None,
+    pre_images: Mapping[str, Sequence[str] | None] | None = None,
+    post_images: Mapping[str, Sequence[str] | None] | None = None,
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Mark a function as a step of the event pipeline. May be used several times on one function.
+
+    table None means every table. stage: PreValidation, PreOperation or PostOperation. mode: Synchronous or
+    Asynchronous (PostOperation only). pre_images and post_images: alias to the columns wanted, None for all.
+    async_auto_delete: delete the job when it succeeded; recommended for asynchronous steps.
+    Raises InvalidRequest for a stage or mode that does not exist, or an asynchronous step before PostOperation.
+    Source: semantics §4; sdkmessageprocessingstep.
+    """
+    declaration = StepDeclaration(
+        message=message,
+        table=table,
+        stage=int(_known("stage", stage, STAGES)),
+        mode=_known("mode", mode, MODES),
+        rank=rank,
+        filtering_attributes=tuple(filtering_attributes),
+        async_auto_delete=async_auto_delete,
+        impersonating_user_id=impersonating_user_id,
+        configuration=configuration,
+        name=name,
+        description=description,
+        pre_images=dict(pre_images or {}),
+        post_images=dict(post_images or {}),
+    )
+    if declaration.mode == ASYNCHRONOUS and declaration.stage != Stage.POST_OPERATION:
+        raise InvalidRequest(f"An asynchronous step belongs to stage PostOperation, not {stage}.")
+
+    def mark(function: Callable[P, R]) -> Callable[P, R]:
+        existing: tuple[StepDeclaration, ...] = getattr(function, "__adjourn_steps__", ())
+        function.__adjourn_steps__ = (*existing, declaration)  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+class Message(Generic[P, R]):
+    """A message of one's own (Dataverse: custom API): call it as the function it is, or make a request of it."""
+
+    def __init__(self, handler: Callable[P, R], name: str, atomic: bool, isolated: bool) -> None:
+        self.handler = handler
+        self.name = name
+        self.atomic = atomic
+        self.isolated = isolated
+        self.__name__ = handler.__name__
+        self.__doc__ = handler.__doc__
+        self.__module__ = handler.__module__
+        self.__wrapped__ = handler
+        self._arguments = _arguments_only(handler)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.handler(*args, **kwargs)
+
+    def request(self, *args: Any, **kwargs: Any) -> Request:
+        """The request for `execute`, `enqueue` and `enqueue_many`: the function's own arguments, the supplied ones left out.
+
+        Raises InvalidRequest when the arguments do not fit the function.
+        """
+        try:
+            bound = self._arguments.bind(*args, **kwargs)
+        except TypeError as error:
+            raise InvalidRequest(f"Message '{self.name}': {error}. It takes {self._arguments}.") from None
+        return Request(self.name, bound.arguments, declared=self)
+
+    def __repr__(self) -> str:
+        return f"<message {self.name}{self._arguments}>"
+
+
+_MESSAGE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,159}")
+
+
+@overload
+def message(function: Callable[P, R], /) -> Message[P, R]: ...
+
+
+@overload
+def message(
+    *, name: str | None = None, atomic: bool = False, isolated: bool = False
+) -> Callable[[Callable[P, R]], Message[P, R]]: ...
+
+
+def message(
+    function: Callable[P, R] | None = None, /, *, name: str | None = None, atomic: bool = False, isolated: bool = False
+) -> Message[P, R] | Callable[[Callable[P, R]], Message[P, R]]:
+    """Mark a typed function as a message: run now with `org.execute`, as a job with `org.enqueue`, over HTTP with `POST /Name`.
+
+    name: the message's name, by default the function's. atomic: its writes and its completion are one transaction.
+    isolated: it runs in an executor process of its own. Raises InvalidRequest for a name that no URL could carry.
+    """
+
+    def mark(handler: Callable[P, R]) -> Message[P, R]:
+        chosen = name or handler.__name__
+        if not _MESSAGE_NAME.fullmatch(chosen):
+            raise InvalidRequest(f"'{chosen[:200]}' is no name for a message: letters, digits and underscores, not a digit first.")
+        return Message(handler, chosen, atomic, isolated)
+
+    return mark(function) if function is not None else mark
+
+
+def _known(what: str, found: str, accepted: Mapping[str, Any]) -> Any:
+    if found not in accepted:
+        raise InvalidRequest(f"No {what} '{found}': one of {', '.join(accepted)}.{nearest(str(found), accepted)}")
+    return accepted[found]
+
+
+def supplied(parameter: inspect.Parameter) -> str | None:
+    """Which of SUPPLIED a parameter asks for, if any. Annotations may be classes or their names as text."""
+    annotation = parameter.annotation
+    if isinstance(annotation, str):
+        found = annotation.strip("'\"").rpartition(".")[2]
+    else:
+        found = getattr(annotation, "__name__", "")
+    return found if found in SUPPLIED else None
+
+
+def _arguments_only(handler: Callable[..., Any]) -> inspect.Signature:
+    signature = inspect.signature(handler)
+    return signature.replace(parameters=[p for p in signature.parameters.values() if supplied(p) is None])

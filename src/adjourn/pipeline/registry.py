@@ -1,0 +1,253 @@
+"""Which steps and messages are registered, as the rows of the database say; read once per change of those rows.
+
+`configversion` in the database rises with every change of a step, an image, a plug-in type, a message or a user,
+whoever made it. A snapshot belongs to one version: the pipeline compares inside its transaction and takes the new one
+when they differ, so a step that was disabled a moment ago never makes another job.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from adjourn import runtime
+from adjourn.errors import AdjournError, InvalidRequest, UnknownResource, nearest
+from adjourn.metadata.model import Catalog
+from adjourn.pipeline.read import ask
+from adjourn.query import write
+from adjourn.query.tree import Attribute, Condition, Filter, Link, Order, Query
+from adjourn.store.contract import Reader, Store
+
+PRE_IMAGE, POST_IMAGE, BOTH_IMAGES = 0, 1, 2
+ISOLATED = 2
+"""pluginassembly.isolationmode Sandbox: its code runs in an executor of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A snapshot that a step asked for. columns None: all of them."""
+
+    alias: str
+    kind: int
+    columns: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """An enabled sdkmessageprocessingstep with the code behind it. table None: every table."""
+
+    id: UUID
+    name: str
+    message: str
+    table: str | None
+    stage: int
+    mode: int
+    rank: int
+    filtering: frozenset[str]
+    auto_delete: bool
+    impersonating_user_id: UUID | None
+    configuration: str | None
+    module: str
+    function: str
+    isolated: bool
+    images: tuple[Image, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OwnMessage:
+    """A message whose stage 30 is somebody's function."""
+
+    name: str
+    module: str
+    function: str
+    isolated: bool
+
+    @property
+    def atomic(self) -> bool:
+        return bool(getattr(resolve(self.module, self.function), "atomic", False))
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """Everything that is registered, as of one version of the configuration."""
+
+    version: int
+    by_id: Mapping[UUID, Step]
+    by_event: Mapping[tuple[str, str | None], tuple[Step, ...]]
+    messages: Mapping[str, OwnMessage]
+    message_names: frozenset[str]
+    cached: dict[Any, Any] = field(default_factory=dict)
+    """What others derive from it and want dropped with it (callers by user id)."""
+
+    def steps(self, message: str, table: str | None) -> tuple[Step, ...]:
+        """Steps of a message on a table, those for every table among them, in the order in which they run."""
+        exact = self.by_event.get((message, table), ()) if table else ()
+        general = self.by_event.get((message, None), ())
+        if not exact or not general:
+            return exact or general
+        key = ("steps", message, table)
+        if key not in self.cached:
+            # By rank, then by sdkmessagefilterid, in which the null of "every table" comes first (semantics §4).
+            self.cached[key] = tuple(sorted((*general, *exact), key=lambda step: step.rank))
+        merged: tuple[Step, ...] = self.cached[key]
+        return merged
+
+
+class Registry:
+    """The current snapshot, and how to get the next one."""
+
+    def __init__(self, store: Store, catalog: Catalog) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._lock = runtime.lock()
+        self._snapshot: Snapshot | None = None
+
+    def current(self, reader: Reader) -> Snapshot:
+        """The snapshot that fits what `reader` sees."""
+        version = write.config_version(reader)
+        snapshot = self._snapshot
+        if snapshot is None or snapshot.version != version:
+            snapshot = load(reader, self._catalog, version)
+            # Not kept while its rows may still be rolled back: a version that never was would be seen by others.
+            if not hasattr(reader, "execute"):
+                self._snapshot = snapshot
+        return snapshot
+
+    def cached(self) -> Snapshot:
+        """The last snapshot seen, without asking whether it is still true; for what is verified later."""
+        snapshot = self._snapshot
+        if snapshot is None:
+            snapshot = self.refresh()
+        return snapshot
+
+    def refresh(self) -> Snapshot:
+        """Read the committed state anew, if it changed."""
+        with self._lock, self._store.read() as reader:
+            return self.current(reader)
+
+    def step(self, step_id: UUID) -> Step | None:
+        return self.refresh().by_id.get(step_id)
+
+    def message(self, name: str) -> OwnMessage:
+        """Raises UnknownResource with the nearest name."""
+        snapshot = self.refresh()
+        found = snapshot.messages.get(name)
+        if found is None:
+            raise UnknownResource(f"Message '{name[:200]}' is not registered.{nearest(name, snapshot.messages)}")
+        return found
+
+
+def resolve(module: str, function: str) -> Any:
+    """The object that a plug-in type names: the marked function, or the `Message` around it.
+
+    Raises InvalidRequest that names the module or function that cannot be had, and why.
+    """
+    try:
+        imported = importlib.import_module(module)
+    except AdjournError:
+        raise
+    except Exception as error:  # any module may raise anything while it is imported
+        raise InvalidRequest(f"Module '{module}' cannot be imported: {type(error).__name__}: {error}") from error
+    found: Any = imported
+    for part in function.split("."):
+        found = getattr(found, part, None)
+    if found is None:
+        raise InvalidRequest(f"Module '{module}' has no function '{function}'.{nearest(function, vars(imported))}")
+    return found
+
+
+def handler_of(found: Any) -> Callable[..., Any]:
+    """The bare function of what `resolve` found."""
+    handler: Callable[..., Any] = getattr(found, "handler", found)
+    return handler
+
+
+def load(reader: Reader, catalog: Catalog, version: int) -> Snapshot:
+    """Read all registrations in a few queries."""
+    images: dict[UUID, list[Image]] = {}
+    for row in ask(reader, catalog, _IMAGES):
+        columns = tuple(name.strip() for name in (row["attributes"] or "").split(",") if name.strip())
+        image = Image(row["entityalias"], row["imagetype"], columns or None)
+        images.setdefault(row["sdkmessageprocessingstepid"].id, []).append(image)
+    by_id: dict[UUID, Step] = {}
+    by_event: dict[tuple[str, str | None], list[Step]] = {}
+    for row in ask(reader, catalog, _STEPS):
+        found = Step(
+            id=row["sdkmessageprocessingstepid"],
+            name=row["name"],
+            message=row["m.name"],
+            table=row["f.primaryobjecttypecode"],
+            stage=row["stage"],
+            mode=row["mode"],
+            rank=row["rank"] or 0,
+            filtering=frozenset(n.strip() for n in (row["filteringattributes"] or "").split(",") if n.strip()),
+            auto_delete=bool(row["asyncautodelete"]),
+            impersonating_user_id=row["impersonatinguserid"].id if row["impersonatinguserid"] else None,
+            configuration=row["configuration"],
+            module=row["a.name"] or "",
+            function=row["t.typename"] or "",
+            isolated=row["a.isolationmode"] == ISOLATED,
+            images=tuple(images.get(row["sdkmessageprocessingstepid"], ())),
+        )
+        by_id[found.id] = found
+        by_event.setdefault((found.message, found.table), []).append(found)
+    names = {row["name"] for row in ask(reader, catalog, _MESSAGES)}
+    messages = {
+        row["name"]: OwnMessage(row["name"], row["a.name"], row["typename"], row["a.isolationmode"] == ISOLATED)
+        for row in ask(reader, catalog, _TYPES)
+        if row["name"] in names
+    }
+    return Snapshot(
+        version, by_id, {event: tuple(steps) for event, steps in by_event.items()}, messages, frozenset(names)
+    )
+
+
+def _columns(*names: str) -> tuple[Attribute, ...]:
+    return tuple(Attribute(name) for name in names)
+
+
+_ASSEMBLY = Link(
+    "pluginassembly", "pluginassemblyid", "pluginassemblyid", "a", "outer", _columns("name", "isolationmode")
+)
+_STEPS = Query(
+    "sdkmessageprocessingstep",
+    _columns(
+        "sdkmessageprocessingstepid",
+        "name",
+        "stage",
+        "mode",
+        "rank",
+        "filteringattributes",
+        "asyncautodelete",
+        "impersonatinguserid",
+        "configuration",
+    ),
+    links=(
+        Link("sdkmessage", "sdkmessageid", "sdkmessageid", "m", "inner", _columns("name")),
+        Link(
+            "sdkmessagefilter", "sdkmessagefilterid", "sdkmessagefilterid", "f", "outer", _columns("primaryobjecttypecode")
+        ),
+        Link("plugintype", "plugintypeid", "plugintypeid", "t", "outer", _columns("typename"), links=(_ASSEMBLY,)),
+    ),
+    filter=Filter("and", (Condition("statecode", "eq", (0,)),)),
+    orders=(Order("rank"), Order("createdon"), Order("sdkmessageprocessingstepid")),
+    language="fetchxml",
+)
+_IMAGES = Query(
+    "sdkmessageprocessingstepimage",
+    _columns("sdkmessageprocessingstepid", "entityalias", "imagetype", "attributes"),
+    orders=(Order("entityalias"),),
+    language="fetchxml",
+)
+_MESSAGES = Query("sdkmessage", _columns("name"), language="fetchxml")
+_TYPES = Query(
+    "plugintype",
+    _columns("name", "typename"),
+    links=(
+        Link("pluginassembly", "pluginassemblyid", "pluginassemblyid", "a", "inner", _columns("name", "isolationmode")),
+    ),
+    language="fetchxml",
+)
