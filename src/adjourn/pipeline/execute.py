@@ -1,0 +1,503 @@
+"""The event pipeline: one message through its stages, with the transaction where it belongs.
+
+    10  PreValidation    before the transaction (of the outermost operation)
+    --- the transaction begins: the writer's turn on SQLite ---
+        pre-images
+    20  PreOperation     synchronous steps
+    30  MainOperation    `messages`, or the function of a message of one's own
+        post-images
+    40  PostOperation    synchronous steps, then one job row for each asynchronous step
+    --- COMMIT: the change and its jobs are durable together ---
+
+An operation without synchronous steps runs as a grouped unit on the store's writer; one with them, or one whose stage
+30 is somebody's function, holds a transaction of its own in the caller's thread. A step that calls back joins the
+transaction of its operation in a savepoint. An exception anywhere rolls everything back and reaches the caller.
+Jobs are collected while the transaction runs and inserted last (mechanisms, "Dependency token").
+Source: semantics §4 and §5; design §5.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from adjourn import config, errors, runtime
+from adjourn.errors import AdjournError, DepthExceeded, StepFailed, UnknownResource, nearest
+from adjourn.jobs import model as jobs_model
+from adjourn.jobs import queue
+from adjourn.metadata.model import Catalog, Reference
+from adjourn.pipeline import core, handlers, serialize
+from adjourn.pipeline.call import Call, Request
+from adjourn.pipeline.context import ASYNCHRONOUS, SYNCHRONOUS, Context, Stage
+from adjourn.pipeline.messages import MESSAGES, Prepared, require_before
+from adjourn.pipeline.record import Record
+from adjourn.pipeline.registry import POST_IMAGE, PRE_IMAGE, Registry, Snapshot, Step, handler_of, resolve
+from adjourn.query import write
+from adjourn.query.security import Caller
+from adjourn.store.contract import Reader, Store, Transaction
+
+log = structlog.get_logger("adjourn.pipeline")
+
+_STALE_ATTEMPTS_MAX = 10
+_ALWAYS_KNOWN = ("versionnumber", "statecode", "statuscode", "firstname", "lastname")
+"""Columns that an update needs of the present row even when no step asked for an image."""
+
+
+class _Stale(Exception):
+    """The registrations changed between looking them up and the transaction; begin again with the new ones."""
+
+
+@dataclass(slots=True)
+class Unit:
+    """One transaction: the registrations that hold in it, and the jobs that it will leave behind."""
+
+    tx: Transaction
+    snapshot: Snapshot
+    jobs: list[jobs_model.NewJob] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Flow:
+    """One message on its way through the stages."""
+
+    pipeline: Pipeline
+    call: Call
+    message: str
+    prepared: Prepared
+    perform: Callable[[Flow], dict[str, Any]]
+    inputs: dict[str, Any]
+    operation_id: UUID
+    reader: Reader
+    unit: Unit | None = None
+    pre_validation: Mapping[str, Any] = field(default_factory=dict)
+    """The shared variables that stage 10 left."""
+    _before: dict[str, Any] | None = None
+
+    @property
+    def tx(self) -> Transaction:
+        assert self.unit is not None, f"message {self.message} writes outside a transaction"
+        return self.unit.tx
+
+    @property
+    def catalog(self) -> Catalog:
+        return self.pipeline.catalog
+
+    @property
+    def table(self) -> str | None:
+        return self.prepared.table
+
+    @property
+    def record_id(self) -> UUID | None:
+        return self.prepared.record_id
+
+    @property
+    def operation(self) -> core.Operation:
+        def cascade(target: Reference) -> None:
+            self.nested(Request("Delete", {"Target": target}))
+
+        return core.Operation(self.catalog, self.call.caller, self.tx.now, cascade)
+
+    def before(self) -> dict[str, Any]:
+        """The record's row as it was when the operation began. Raises NotFound."""
+        return require_before(self, self._before)
+
+    def nested(self, request: Request) -> dict[str, Any]:
+        """Run another message inside this one, at the same depth: it is the same caller's one request."""
+        return self.pipeline.execute(request, dataclasses.replace(self.call, transaction=self.tx))
+
+
+class Pipeline:
+    """Executes messages. One per open organization."""
+
+    def __init__(
+        self,
+        store: Store,
+        catalog: Catalog,
+        registry: Registry,
+        client: Callable[[Call], Any],
+        caller: Callable[[UUID, Reader | None], Caller],
+        organization_name: str,
+    ) -> None:
+        self.store = store
+        self.catalog = catalog
+        self.registry = registry
+        self.organization_name = organization_name
+        self._client = client
+        """Makes the Organization that a step gets, bound to a call."""
+        self._caller = caller
+        self._units: dict[int, Unit] = {}
+
+    def execute(self, request: Request, call: Call) -> dict[str, Any]:
+        """Run a message for a caller; returns its output parameters.
+
+        Raises the documented error of whatever refused it; then nothing of it remains.
+        """
+        call = self._correlated(call)
+        message = MESSAGES.get(request.message)
+        if message is None:
+            return self._execute_own(request, call)
+        prepared = message.prepare(self.catalog, request)
+        return self.run(request.message, prepared, message.perform, call, reads=message.reads)
+
+    def run(
+        self,
+        message: str,
+        prepared: Prepared,
+        perform: Callable[[Flow], dict[str, Any]],
+        call: Call,
+        *,
+        reads: bool = False,
+        user_code: bool = False,
+        label: str = "",
+    ) -> dict[str, Any]:
+        """Take a prepared message through its stages, in the kind of transaction that its steps demand."""
+        for _ in range(_STALE_ATTEMPTS_MAX):
+            unit = self._units.get(id(call.transaction)) if call.transaction is not None else None
+            snapshot = unit.snapshot if unit else self.registry.cached()
+            steps = snapshot.steps(message, prepared.table)
+            flow = Flow(
+                self, call, message, prepared, perform, dict(prepared.inputs), runtime.new_id(), _no_reader, unit
+            )
+            if not steps and reads:
+                with self._reading(call) as reader:
+                    flow.reader = reader
+                    return perform(flow)
+            if unit is not None:
+                return self._run_nested(flow, steps, unit)
+            self._pre_validate(flow, steps)
+            in_turn = [s for s in steps if s.mode == SYNCHRONOUS and s.stage != Stage.PRE_VALIDATION]
+            try:
+                if user_code or in_turn:
+                    with self.store.transaction(label or in_turn[0].name) as tx, self.unit(tx, snapshot) as unit:
+                        return self._run_stages(flow, steps, unit)
+                return self.store.write(lambda tx, flow=flow, s=steps, n=snapshot: self._run_grouped(flow, s, n, tx))
+            except _Stale:
+                self.registry.refresh()
+        raise errors.Busy("The registered steps change too quickly for the operation to run; try again.")
+
+    @contextmanager
+    def unit(self, tx: Transaction, snapshot: Snapshot | None = None) -> Iterator[Unit]:
+        """Make a store's transaction a unit of the pipeline: its jobs are inserted when the block ends well.
+
+        snapshot: the registrations that the caller planned with; raises _Stale inside if they are no longer true.
+        """
+        version = write.config_version(tx)
+        if snapshot is not None and snapshot.version != version:
+            raise _Stale
+        unit = Unit(tx, snapshot or self.registry.current(tx))
+        self._units[id(tx)] = unit
+        try:
+            yield unit
+            if unit.jobs:
+                queue.insert(tx, unit.jobs)
+                tx.after_commit(self.store.wake)
+        finally:
+            del self._units[id(tx)]
+
+    def _run_grouped(self, flow: Flow, steps: Sequence[Step], snapshot: Snapshot, tx: Transaction) -> dict[str, Any]:
+        # The writer may run a unit again: it gets a fresh flow each time.
+        fresh = dataclasses.replace(flow, inputs=_copied(flow.inputs), _before=None)
+        with self.unit(tx, snapshot) as unit:
+            return self._run_stages(fresh, steps, unit)
+
+    def _run_nested(self, flow: Flow, steps: Sequence[Step], unit: Unit) -> dict[str, Any]:
+        collected = len(unit.jobs)
+        try:
+            with unit.tx.savepoint():
+                self._pre_validate(flow, steps)
+                return self._run_stages(flow, steps, unit)
+        except BaseException:
+            del unit.jobs[collected:]
+            raise
+        finally:
+            self._renew(unit)
+
+    def _renew(self, unit: Unit) -> None:
+        """A nested operation may have registered steps: later ones in the same unit must see them."""
+        if write.config_version(unit.tx) != unit.snapshot.version:
+            unit.snapshot = self.registry.current(unit.tx)
+
+    def _pre_validate(self, flow: Flow, steps: Sequence[Step]) -> None:
+        early = [step for step in steps if step.stage == Stage.PRE_VALIDATION and self._fires(step, flow)]
+        if not early:
+            return
+        shared: dict[str, Any] = dict(flow.call.shared_variables)
+        context = self._context(flow, Stage.PRE_VALIDATION, shared, parent=flow.call.parent)
+        for step in early:
+            self._run_step(step, context, flow)
+        flow.pre_validation = shared
+
+    def _run_stages(self, flow: Flow, steps: Sequence[Step], unit: Unit) -> dict[str, Any]:
+        flow.unit = unit
+        flow.reader = unit.tx
+        if flow.call.guard is not None:
+            flow.call.guard(unit.tx)
+        fired = [step for step in steps if step.stage != Stage.PRE_VALIDATION and self._fires(step, flow)]
+        sent = _copied(flow.inputs) if fired else {}
+        flow._before = self._row_before(flow, fired)
+        shared: dict[str, Any] = dict(flow.call.shared_variables)
+        # Stages 20 and 40 see what stage 10 shared through the parent context, and the caller's own columns there.
+        parent = self._context(
+            flow, Stage.MAIN_OPERATION, dict(flow.pre_validation), parent=flow.call.parent, inputs=sent
+        ) if fired else None  # fmt: skip
+        context = self._context(flow, Stage.PRE_OPERATION, shared, parent=parent)
+        for step in fired:
+            if step.stage == Stage.PRE_OPERATION:
+                context.stage = Stage.PRE_OPERATION
+                self._run_step(step, self._with_images(step, context, flow, None), flow)
+        outputs = flow.perform(flow)
+        late = [step for step in fired if step.stage == Stage.POST_OPERATION]
+        if not late:
+            return outputs
+        context.stage = Stage.POST_OPERATION
+        context.output_parameters = outputs
+        after = self._row_after(flow, late)
+        for step in late:
+            if step.mode == SYNCHRONOUS:
+                self._run_step(step, self._with_images(step, context, flow, after), flow)
+        for step in late:
+            if step.mode == ASYNCHRONOUS:
+                unit.jobs.append(self._job(step, self._with_images(step, context, flow, after), flow))
+        return outputs
+
+    def _row_before(self, flow: Flow, fired: Sequence[Step]) -> dict[str, Any] | None:
+        message = MESSAGES.get(flow.message)
+        if message is None or not message.pre_image or flow.record_id is None or flow.table == "asyncoperation":
+            return None
+        table = self.catalog.table(flow.table or "")
+        wanted = any(image.kind != POST_IMAGE for step in fired for image in step.images)
+        columns = None if wanted else [name for name in _ALWAYS_KNOWN if name in table.columns] or [table.primary_id]
+        return write.fetch(flow.reader, table, flow.record_id, columns)
+
+    def _row_after(self, flow: Flow, late: Sequence[Step]) -> dict[str, Any] | None:
+        message = MESSAGES.get(flow.message)
+        if message is None or not message.post_image or flow.record_id is None:
+            return None
+        table = self.catalog.table(flow.table or "")
+        if any(image.kind != PRE_IMAGE for step in late for image in step.images):
+            return write.fetch(flow.reader, table, flow.record_id)
+        if any(step.mode == ASYNCHRONOUS for step in late) and table.primary_name:
+            # The unregistered image that asynchronous steps get carries the primary name.
+            return write.fetch(flow.reader, table, flow.record_id, [table.primary_id, table.primary_name])
+        return None
+
+    def _with_images(self, step: Step, context: Context, flow: Flow, after: Mapping[str, Any] | None) -> Context:
+        pre: dict[str, Record] = {}
+        post: dict[str, Record] = {}
+        for image in step.images:
+            if image.kind != POST_IMAGE and flow._before is not None:
+                pre[image.alias] = _image(flow, flow._before, image.columns)
+            if image.kind != PRE_IMAGE and after is not None:
+                post[image.alias] = _image(flow, after, image.columns)
+        if step.mode == ASYNCHRONOUS and after is not None:
+            table = self.catalog.table(flow.table or "")
+            names = tuple(name for name in (table.primary_id, table.primary_name) if name)
+            post["AsynchronousStepPrimaryName"] = _image(flow, after, names)
+        user = step.impersonating_user_id or flow.call.caller.user_id
+        return dataclasses.replace(
+            context,
+            mode=step.mode,
+            owning_extension=Reference("sdkmessageprocessingstep", step.id),
+            user_id=user,
+            isolation_mode=2 if step.isolated else 1,
+            pre_entity_images=pre,
+            post_entity_images=post,
+        )
+
+    def _fires(self, step: Step, flow: Flow) -> bool:
+        if not step.filtering or flow.message != "Update":
+            return True
+        target = flow.inputs.get("Target")
+        return isinstance(target, Record) and not step.filtering.isdisjoint(target.values)
+
+    def _context(
+        self,
+        flow: Flow,
+        stage: int,
+        shared: dict[str, Any],
+        *,
+        parent: Context | None,
+        inputs: dict[str, Any] | None = None,
+    ) -> Context:
+        caller = flow.call.caller
+        return Context(
+            message_name=flow.message,
+            stage=stage,
+            mode=SYNCHRONOUS,
+            depth=flow.call.depth,
+            primary_entity_name=flow.table or "none",
+            primary_entity_id=flow.record_id,
+            user_id=caller.user_id,
+            initiating_user_id=caller.initiating_user_id or caller.user_id,
+            business_unit_id=caller.business_unit_id,
+            organization_id=UUID(config.ORGANIZATION_ID),
+            organization_name=self.organization_name,
+            correlation_id=_present(flow.call.correlation_id),
+            operation_id=flow.operation_id,
+            operation_created_on=flow.unit.tx.now if flow.unit else runtime.now(),
+            is_in_transaction=flow.unit is not None,
+            input_parameters=flow.inputs if inputs is None else inputs,
+            shared_variables=shared,
+            parent_context=parent,
+        )
+
+    def _run_step(self, step: Step, context: Context, flow: Flow) -> None:
+        """Run one synchronous step. Raises StepFailed with the step's own text for anything that it raises itself."""
+        handler = handler_of(resolve(step.module, step.function))
+        caller = flow.call.caller
+        if step.impersonating_user_id is not None:
+            caller = self._caller(step.impersonating_user_id, flow.unit.tx if flow.unit else None)
+            caller = dataclasses.replace(caller, initiating_user_id=flow.call.caller.user_id)
+        inner = dataclasses.replace(
+            flow.call,
+            caller=caller,
+            depth=flow.call.depth + 1,
+            transaction=flow.unit.tx if flow.unit else None,
+            parent=context,
+            if_match=None,
+            shared_variables={},
+        )
+        context = dataclasses.replace(context, owning_extension=Reference("sdkmessageprocessingstep", step.id))
+        try:
+            handlers.invoke(
+                handlers.Handler.of(handler),
+                organization=self._client(inner),
+                job=None,
+                context=context,
+                arguments={},
+            )
+        except AdjournError:
+            raise
+        except Exception as error:
+            log.warning("synchronous step raised", step=step.name, message=flow.message, exc_info=True)
+            text = str(error) or type(error).__name__
+            raise StepFailed(text, code=errors.STEP_UNEXPECTED) from error
+
+    def _job(self, step: Step, context: Context, flow: Flow) -> jobs_model.NewJob:
+        caller = flow.call.caller
+        owner = caller
+        if step.impersonating_user_id is not None:
+            owner = self._caller(step.impersonating_user_id, flow.tx)
+        job_id = runtime.new_id()
+        carried = dataclasses.replace(
+            context,
+            operation_id=job_id,
+            operation_created_on=flow.tx.now,
+            is_in_transaction=False,
+        )
+        name_column = self.catalog.tables[flow.table].primary_name if flow.table else None
+        regarding = Reference(flow.table, flow.record_id) if flow.table and flow.record_id and name_column else None
+        return jobs_model.NewJob(
+            id=job_id,
+            operation_type=jobs_model.EVENT,
+            name=step.name,
+            message_name=flow.message,
+            owner=Reference("systemuser", owner.user_id),
+            owning_business_unit=owner.business_unit_id,
+            created_by=caller.user_id,
+            created_on=flow.tx.now,
+            correlation_id=_present(flow.call.correlation_id),
+            correlation_updated=flow.call.correlation_updated or flow.tx.now,
+            depth=flow.call.depth,
+            data=serialize.to_json(carried, self.catalog),
+            time_zone_code=caller.timezone_code,
+            regarding=regarding,
+            primary_entity_type=flow.table,
+            owning_extension=step.id,
+        )
+
+    def _execute_own(self, request: Request, call: Call) -> dict[str, Any]:
+        """A message of one's own: its function is stage 30, in the caller's thread and transaction."""
+        found = self.registry.cached().messages.get(request.message)
+        if found is None:
+            found = self.registry.refresh().messages.get(request.message)
+        if found is None:
+            known = [*MESSAGES, *self.registry.cached().messages]
+            raise UnknownResource(f"Message '{request.message[:200]}' does not exist.{nearest(request.message, known)}")
+        handler = handlers.Handler.of(handler_of(resolve(found.module, found.function)))
+        handler.check(request.parameters, found.name)
+
+        def perform(flow: Flow) -> dict[str, Any]:
+            inner = dataclasses.replace(
+                flow.call, depth=flow.call.depth + 1, transaction=flow.tx, if_match=None, shared_variables={}
+            )
+            context = self._context(flow, Stage.MAIN_OPERATION, {}, parent=flow.call.parent)
+            result = handlers.invoke(
+                handler,
+                organization=self._client(dataclasses.replace(inner, parent=context)),
+                job=None,
+                context=context,
+                arguments=flow.inputs,
+            )
+            return handlers.response(result)
+
+        prepared = Prepared(None, None, dict(request.parameters))
+        try:
+            return self.run(request.message, prepared, perform, call, user_code=True, label=request.message)
+        except AdjournError:
+            raise
+        except _Stale:
+            raise
+        except Exception as error:
+            log.warning("message raised", message=request.message, exc_info=True)
+            raise StepFailed(str(error) or type(error).__name__, code=errors.STEP_UNEXPECTED) from error
+
+    def _correlated(self, call: Call) -> Call:
+        """Give a call its correlation, and end a chain that is too deep (semantics §5, "Depth and loops")."""
+        now = runtime.now()
+        if call.correlation_id is None:
+            return dataclasses.replace(call, correlation_id=runtime.new_id(), correlation_updated=now)
+        began = call.correlation_updated or now
+        if now - began > timedelta(seconds=config.DEPTH_WINDOW_SECONDS):
+            return dataclasses.replace(call, depth=1, correlation_updated=now)
+        if call.depth > config.DEPTH_MAX:
+            raise DepthExceeded(
+                f"This operation was called through {call.depth - 1} others within an hour; the limit is "
+                f"{config.DEPTH_MAX}. A step or job changes what calls it again: an infinite loop was cut."
+            )
+        return call
+
+    @contextmanager
+    def _reading(self, call: Call) -> Iterator[Reader]:
+        if call.transaction is not None:
+            yield call.transaction
+        else:
+            with self.store.read() as reader:
+                yield reader
+
+
+def _present(found: UUID | None) -> UUID:
+    assert found is not None
+    return found
+
+
+def _image(flow: Flow, row: Mapping[str, Any], columns: Sequence[str] | None) -> Record:
+    names = columns if columns is not None else [name for name, value in row.items() if value is not None]
+    table = flow.catalog.table(flow.table or "")
+    chosen = {name: row[name] for name in names if name in row and table.columns[name].readable}
+    return Record(table.logical, flow.record_id, chosen)
+
+
+def _copied(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Input parameters that stage 30 may complete without changing what the caller, or a second attempt, has."""
+    return {
+        key: Record(value.table, value.id, dict(value.values)) if isinstance(value, Record) else value
+        for key, value in inputs.items()
+    }
+
+
+class _NoReader:
+    """Stands where a flow has not reached its view of the data yet."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError("this flow has no view of the data yet")
+
+
+_no_reader: Any = _NoReader()

@@ -1,0 +1,243 @@
+"""The platform's own messages: their parameters, what they work on, and what stage 30 does.
+
+`prepare` runs before the transaction: it checks everything a caller sent and says which table and record are meant.
+`perform` runs inside it, may be run again from the start (so it changes nothing that it was given), and returns the
+output parameters by their SDK names. Source: messages.md, semantics §4, webapi.md §12 and §16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from adjourn import config, runtime
+from adjourn.errors import InvalidRequest
+from adjourn.metadata.model import Catalog, Reference
+from adjourn.pipeline import core, step_rules, system_jobs, validate
+from adjourn.pipeline.call import Request
+from adjourn.pipeline.read import not_found, retrieve
+from adjourn.pipeline.record import Record
+from adjourn.query import write
+
+if TYPE_CHECKING:
+    from adjourn.pipeline.execute import Flow
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A checked request: what it works on, and its input parameters as steps will see them."""
+
+    table: str | None
+    record_id: UUID | None
+    inputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One platform message."""
+
+    name: str
+    prepare: Callable[[Catalog, Request], Prepared]
+    perform: Callable[[Flow], dict[str, Any]]
+    reads: bool = False
+    """Changes nothing: without steps it needs no transaction."""
+    pre_image: bool = False
+    post_image: bool = False
+    outputs: tuple[str, ...] = field(default=())
+
+
+def _prepare_create(catalog: Catalog, request: Request) -> Prepared:
+    validate.parameters("Create", request.parameters, ("Target",), ("SuppressDuplicateDetection",))
+    _refuse_job(request.parameters["Target"])
+    target = validate.target(catalog, request.parameters["Target"], creating=True)
+    target.id = target.id or runtime.new_id()
+    return Prepared(target.table, target.id, {**request.parameters, "Target": target})
+
+
+def _perform_create(flow: Flow) -> dict[str, Any]:
+    target: Record = flow.inputs["Target"]
+    step_rules.check(flow.tx, flow.catalog, target, before=None)
+    return {"id": core.create(flow.tx, flow.operation, target)}
+
+
+def _prepare_update(catalog: Catalog, request: Request) -> Prepared:
+    validate.parameters("Update", request.parameters, ("Target",), ("SuppressDuplicateDetection", "ConcurrencyBehavior"))
+    found = request.parameters["Target"]
+    if isinstance(found, Record) and found.table == system_jobs.TABLE:
+        target = system_jobs.validate_update(catalog.table(found.table), found)
+    else:
+        target = validate.target(catalog, found, creating=False)
+    return Prepared(target.table, target.id, {**request.parameters, "Target": target})
+
+
+def _perform_update(flow: Flow) -> dict[str, Any]:
+    target: Record = flow.inputs["Target"]
+    assert target.id is not None
+    if target.table == system_jobs.TABLE:
+        system_jobs.check_version(flow.tx, target.id, flow.call.if_match)
+        system_jobs.update(flow.tx, target.id, target.values, by=flow.call.caller.user_id)
+        return {}
+    before = flow.before()
+    step_rules.check(flow.tx, flow.catalog, target, before=before)
+    core.update(flow.tx, flow.operation, target, before, flow.call.if_match)
+    return {}
+
+
+def _prepare_upsert(catalog: Catalog, request: Request) -> Prepared:
+    validate.parameters("Upsert", request.parameters, ("Target",), ("SuppressDuplicateDetection",))
+    found = request.parameters["Target"]
+    if not isinstance(found, Record) or found.id is None:
+        raise InvalidRequest("Message 'Upsert' needs a Target record with an id.")
+    return Prepared(catalog.table(found.table).logical, found.id, dict(request.parameters))
+
+
+def _perform_upsert(flow: Flow) -> dict[str, Any]:
+    target: Record = flow.inputs["Target"]
+    assert target.id is not None
+    table = flow.catalog.table(target.table)
+    there = write.exists(flow.tx, table, target.id)
+    if not there:
+        _refuse_job(target)
+    flow.nested(Request("Update" if there else "Create", {"Target": target}))
+    return {"RecordCreated": not there, "Target": Reference(target.table, target.id)}
+
+
+def _prepare_delete(catalog: Catalog, request: Request) -> Prepared:
+    validate.parameters("Delete", request.parameters, ("Target",), ("ConcurrencyBehavior",))
+    target = validate.reference(catalog, request.parameters["Target"], "Target")
+    return Prepared(target.table, target.id, {**request.parameters, "Target": target})
+
+
+def _perform_delete(flow: Flow) -> dict[str, Any]:
+    target: Reference = flow.inputs["Target"]
+    if target.table == system_jobs.TABLE:
+        system_jobs.check_version(flow.tx, target.id, flow.call.if_match)
+        system_jobs.delete(flow.tx, target.id)
+        return {}
+    core.delete(flow.tx, flow.operation, target, flow.before(), flow.call.if_match)
+    return {}
+
+
+def _prepare_retrieve(catalog: Catalog, request: Request) -> Prepared:
+    validate.parameters("Retrieve", request.parameters, ("Target",), ("ColumnSet",))
+    target = validate.reference(catalog, request.parameters["Target"], "Target")
+    columns = validate.columns(catalog.table(target.table), request.parameters.get("ColumnSet"))
+    return Prepared(target.table, target.id, {"Target": target, "ColumnSet": columns})
+
+
+def _perform_retrieve(flow: Flow) -> dict[str, Any]:
+    target: Reference = flow.inputs["Target"]
+    table = flow.catalog.table(target.table)
+    found = retrieve(flow.reader, flow.catalog, table, target.id, flow.inputs["ColumnSet"], flow.call.caller)
+    return {"BusinessEntity": found}
+
+
+def _prepare_associate(catalog: Catalog, request: Request) -> Prepared:
+    validate.parameters(request.message, request.parameters, ("Target", "Relationship", "RelatedEntities"), ())
+    target = validate.reference(catalog, request.parameters["Target"], "Target")
+    related = [validate.reference(catalog, item, "RelatedEntities") for item in request.parameters["RelatedEntities"]]
+    return Prepared(target.table, target.id, {**request.parameters, "Target": target, "RelatedEntities": related})
+
+
+def _perform_associate(flow: Flow) -> dict[str, Any]:
+    for related in flow.inputs["RelatedEntities"]:
+        core.associate(
+            flow.tx,
+            flow.operation,
+            flow.inputs["Target"],
+            flow.inputs["Relationship"],
+            related,
+            join=flow.message == "Associate",
+        )
+    return {}
+
+
+def _prepare_assign(catalog: Catalog, request: Request) -> Prepared:
+    validate.parameters("Assign", request.parameters, ("Target", "Assignee"), ())
+    target = validate.reference(catalog, request.parameters["Target"], "Target")
+    assignee = validate.reference(catalog, request.parameters["Assignee"], "Assignee")
+    table = catalog.table(target.table)
+    if not table.user_owned or target.table == system_jobs.TABLE:
+        raise InvalidRequest(f"Records of table '{target.table}' cannot be assigned.")
+    if assignee.table not in ("systemuser", "team"):
+        raise InvalidRequest(f"An owner is a systemuser or a team, not {assignee.table}.")
+    return Prepared(target.table, target.id, {"Target": target, "Assignee": assignee})
+
+
+def _perform_assign(flow: Flow) -> dict[str, Any]:
+    target: Reference = flow.inputs["Target"]
+    change = Record(target.table, target.id, {"ownerid": flow.inputs["Assignee"]})
+    core.update(flow.tx, flow.operation, change, flow.before())
+    return {}
+
+
+def _prepare_set_state(catalog: Catalog, request: Request) -> Prepared:
+    validate.parameters("SetState", request.parameters, ("EntityMoniker", "State", "Status"), ())
+    target = validate.reference(catalog, request.parameters["EntityMoniker"], "EntityMoniker")
+    table = catalog.table(target.table)
+    if target.table == system_jobs.TABLE or "statecode" not in table.columns:
+        raise InvalidRequest(f"Table '{target.table}' does not take the message SetState.")
+    state = Record(target.table, target.id, {"statecode": request.parameters["State"]})
+    if request.parameters["Status"] not in (None, -1):
+        state.values["statuscode"] = request.parameters["Status"]
+    checked = validate.target(catalog, state, creating=False)
+    return Prepared(
+        target.table,
+        target.id,
+        {"EntityMoniker": target, "State": checked["statecode"], "Status": checked.get("statuscode")},
+    )
+
+
+def _perform_set_state(flow: Flow) -> dict[str, Any]:
+    target: Reference = flow.inputs["EntityMoniker"]
+    change = Record(target.table, target.id, {"statecode": flow.inputs["State"]})
+    if flow.inputs["Status"] is not None:
+        change.values["statuscode"] = flow.inputs["Status"]
+    core.update(flow.tx, flow.operation, change, flow.before())
+    return {}
+
+
+def _prepare_who_am_i(catalog: Catalog, request: Request) -> Prepared:
+    validate.parameters("WhoAmI", request.parameters, (), ())
+    return Prepared(None, None, {})
+
+
+def _perform_who_am_i(flow: Flow) -> dict[str, Any]:
+    return {
+        "UserId": flow.call.caller.user_id,
+        "BusinessUnitId": flow.call.caller.business_unit_id,
+        "OrganizationId": UUID(config.ORGANIZATION_ID),
+    }
+
+
+def _refuse_job(target: Any) -> None:
+    if isinstance(target, Record) and target.table == system_jobs.TABLE:
+        raise system_jobs.refuse_create()
+
+
+def require_before(flow: Flow, before: dict[str, Any] | None) -> dict[str, Any]:
+    """The row as it was, or the documented error that there is none."""
+    if before is None:
+        raise not_found(flow.catalog.table(flow.table or ""), flow.record_id)
+    return before
+
+
+MESSAGES: dict[str, Message] = {
+    found.name: found
+    for found in (
+        Message("Create", _prepare_create, _perform_create, post_image=True, outputs=("id",)),
+        Message("Update", _prepare_update, _perform_update, pre_image=True, post_image=True),
+        Message("Upsert", _prepare_upsert, _perform_upsert, outputs=("RecordCreated", "Target")),
+        Message("Delete", _prepare_delete, _perform_delete, pre_image=True),
+        Message("Retrieve", _prepare_retrieve, _perform_retrieve, reads=True, outputs=("BusinessEntity",)),
+        Message("Associate", _prepare_associate, _perform_associate),
+        Message("Disassociate", _prepare_associate, _perform_associate),
+        Message("Assign", _prepare_assign, _perform_assign, pre_image=True, post_image=True),
+        Message("SetState", _prepare_set_state, _perform_set_state, pre_image=True, post_image=True),
+        Message("WhoAmI", _prepare_who_am_i, _perform_who_am_i, reads=True),
+    )
+}
+"""RetrieveMultiple is the eleventh; its input is a query, see `execute.Pipeline.retrieve_multiple`."""
+

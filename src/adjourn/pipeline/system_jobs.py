@@ -1,0 +1,117 @@
+"""What a caller may do with a row of `asyncoperation`: look, cancel, resume, pause, postpone, delete. Nothing else.
+
+The specification opens three columns for update; which of the actions an update means is decided here, and whether the
+job's state allows it in `jobs.states`. Source: specification, "Managing system jobs", "Manage system job states".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from adjourn import errors
+from adjourn.errors import ConcurrencyMismatch, InvalidRequest, NotSupported
+from adjourn.jobs import queue
+from adjourn.metadata import values
+from adjourn.metadata.model import Table
+from adjourn.pipeline.record import Record
+from adjourn.pipeline.validate import unknown_column
+from adjourn.store.contract import Transaction
+
+TABLE = "asyncoperation"
+UPDATABLE = ("statecode", "statuscode", "postponeuntil")
+CANCEL, RESUME, PAUSE, POSTPONE = "cancel", "resume", "pause", "postpone"
+_STATES = {3: CANCEL, 0: RESUME, 1: PAUSE}
+_STATUSES = {32: (3, CANCEL), 0: (0, RESUME), 10: (1, PAUSE)}
+
+
+def refuse_create() -> NotSupported:
+    """Creating system jobs with code is not supported (specification)."""
+    return NotSupported(
+        "System jobs cannot be created: they come from asynchronous steps, from ExecuteAsync and from the messages that "
+        "make jobs."
+    )
+
+
+def validate_update(table: Table, target: Record) -> Record:
+    """The allowed columns of an update, checked. Raises InvalidRequest naming the first one that is not allowed."""
+    checked = Record(table.logical, target.id)
+    for name, value in target.values.items():
+        column = table.columns.get(name)
+        if column is None or not column.readable:
+            raise unknown_column(table, name)
+        if name == table.primary_id:
+            checked.id = values.check(column, value)
+            continue
+        if name == "recurrencepattern":
+            raise InvalidRequest(
+                "Column 'recurrencepattern' can only be changed on a recurring job.",
+                code=errors.RECURRENCE_OF_NONRECURRING,
+            )
+        if name not in UPDATABLE:
+            raise InvalidRequest(
+                f"Column '{name}' of a system job cannot be updated. Only {', '.join(UPDATABLE)} can."
+            )
+        checked.values[name] = values.check(column, value)
+    return checked
+
+
+def action_of(changes: Mapping[str, Any]) -> tuple[str, datetime | None] | None:
+    """Which action an update means, and the moment if it is a postponement; None if it changes nothing.
+
+    Raises InvalidRequest (0x80048408) for a state and status that no caller may set.
+    """
+    until = changes.get("postponeuntil")
+    state, status = changes.get("statecode"), changes.get("statuscode")
+    if state is None and status is None:
+        if "postponeuntil" not in changes:
+            return None
+        return (RESUME, None) if until is None else (POSTPONE, until)
+    action = _STATES.get(state) if state is not None else None
+    if status is not None:
+        expected, by_status = _STATUSES.get(status, (None, None))
+        if state is None:
+            action = by_status
+        elif expected != state:
+            action = None
+    if action is None:
+        raise InvalidRequest(
+            f"A caller cannot set state {state} with status {status} on a system job. Accepted: 3/32 cancels, 0/0 resumes, "
+            "1/10 pauses, and any of them with postponeuntil postpones.",
+            code=errors.STATE_PAIR_INVALID,
+        )
+    if until is not None and action != CANCEL:
+        return POSTPONE, until
+    return action, None
+
+
+def update(tx: Transaction, job_id: UUID, changes: Mapping[str, Any], by: UUID) -> None:
+    """Do what the update means. Raises NotFound, InvalidStateChange."""
+    match action_of(changes):
+        case None:
+            queue.require(tx, job_id)
+        case (action, None) if action == CANCEL:
+            queue.cancel(tx, job_id, by=by)
+        case (action, None) if action == RESUME:
+            queue.resume(tx, job_id, by=by)
+        case (action, None):
+            queue.pause(tx, job_id, by=by)
+        case (_, datetime() as until):
+            queue.postpone(tx, job_id, until, by=by)
+
+
+def delete(tx: Transaction, job_id: UUID) -> None:
+    """Delete a job in whatever state it is. Raises NotFound."""
+    queue.require(tx, job_id)
+    queue.delete(tx, [job_id])
+
+
+def check_version(tx: Transaction, job_id: UUID, if_match: int | str | None) -> None:
+    """A job's version is its modifiedon in microseconds. Raises ConcurrencyMismatch, NotFound."""
+    if if_match is None:
+        return
+    modified = queue.require(tx, job_id)
+    if if_match != "*" and if_match != modified:
+        raise ConcurrencyMismatch("The version of the existing record doesn't match the RowVersion property provided.")
