@@ -54,20 +54,25 @@ def create(tx: Transaction, operation: Operation, target: Record) -> UUID:
     _check_lookups(tx, operation, table, target.values)
     target.id = record_id
     values = target.values
-    values[table.primary_id] = record_id
-    for column in table.columns.values():
-        if column.default is not None and column.storage == "row" and column.logical not in values:
-            values[column.logical] = column.default
     _set_owner(tx, operation, table, values, creating=True)
-    _set_state(table, values, creating=True)
-    _set_audit(operation, table, values, creating=True)
-    _set_names(table, values, {})
-    if table.is_activity and "activitytypecode" in table.columns:
-        values["activitytypecode"] = table.logical
+    complete(table, values, record_id, operation.caller, operation.now)
     write.insert(tx, table, {name: value for name, value in values.items() if table.columns[name].storage == "row"})
     if table.is_activity and table.logical != ACTIVITY:
         _mirror_activity(tx, operation, table, record_id, values, creating=True)
     return record_id
+
+
+def complete(table: Table, values: dict[str, Any], record_id: UUID, caller: Caller, now: datetime) -> None:
+    """Fill in what a new record gets from the platform: key, defaults, state, audit columns, version, computed names."""
+    values[table.primary_id] = record_id
+    for column in table.columns.values():
+        if column.default is not None and column.storage == "row" and column.logical not in values:
+            values[column.logical] = column.default
+    _set_state(table, values, creating=True)
+    _set_audit(table, values, caller, now, creating=True)
+    _set_names(table, values, {})
+    if table.is_activity and "activitytypecode" in table.columns:
+        values["activitytypecode"] = table.logical
 
 
 def update(
@@ -84,7 +89,7 @@ def update(
         raise InvalidRequest(f"The primary key '{table.primary_id}' of a record cannot change.")
     _set_owner(tx, operation, table, values, creating=False)
     _set_state(table, values, creating=False, before=before)
-    _set_audit(operation, table, values, creating=False, before=before)
+    _set_audit(table, values, operation.caller, operation.now, creating=False, before=before)
     _set_names(table, values, before)
     if not write.update(tx, table, record_id, values):
         raise not_found(table, record_id)
@@ -230,21 +235,27 @@ def _set_state(
 
 
 def _set_audit(
-    operation: Operation, table: Table, values: dict[str, Any], *, creating: bool, before: Mapping[str, Any] | None = None
+    table: Table,
+    values: dict[str, Any],
+    caller: Caller,
+    now: datetime,
+    *,
+    creating: bool,
+    before: Mapping[str, Any] | None = None,
 ) -> None:
-    user = Reference("systemuser", operation.caller.user_id)
+    user = Reference("systemuser", caller.user_id)
     moments = ("createdon", "modifiedon") if creating else ("modifiedon",)
     users = ("createdby", "modifiedby") if creating else ("modifiedby",)
     for name in moments:
         if name in table.columns:
-            values[name] = operation.now
+            values[name] = now
     for name in users:
         if name in table.columns:
             values[name] = user
     if "versionnumber" in table.columns:
         # Microseconds, so that versions rise without a counter that every writer would queue for.
         previous = (before or {}).get("versionnumber") or 0
-        values["versionnumber"] = max(previous + 1, int(operation.now.timestamp() * 1_000_000))
+        values["versionnumber"] = max(previous + 1, int(now.timestamp() * 1_000_000))
 
 
 def _set_names(table: Table, values: dict[str, Any], before: Mapping[str, Any]) -> None:

@@ -201,6 +201,10 @@ class Pipeline:
         finally:
             del self._units[id(tx)]
 
+    def collect(self, tx: Transaction, jobs: Sequence[jobs_model.NewJob]) -> None:
+        """Add jobs to what a unit leaves behind; they are inserted when it commits."""
+        self._units[id(tx)].jobs.extend(jobs)
+
     def _run_grouped(self, flow: Flow, steps: Sequence[Step], snapshot: Snapshot, tx: Transaction) -> dict[str, Any]:
         # The writer may run a unit again: it gets a fresh flow each time.
         fresh = dataclasses.replace(flow, inputs=_copied(flow.inputs), _before=None)

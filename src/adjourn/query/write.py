@@ -116,6 +116,14 @@ def unlink(tx: Transaction, relationship: ManyToMany, first: UUID, second: UUID)
     )
 
 
+def referencing_values(reader: Reader, table: Table, column: str, record_id: UUID, wanted: str) -> list[UUID]:
+    """The other ends of an intersect table's rows: `wanted` of all rows whose `column` is `record_id`."""
+    rows = reader.rows(
+        f'SELECT "{wanted}" FROM "{table.logical}" WHERE "{column}" = :key__', {"key__": _id(record_id)}
+    )
+    return [UUID(row[0]) for row in rows]
+
+
 def delete_links(tx: Transaction, relationship: ManyToMany, column: str, record_id: UUID) -> int:
     """Part a record from everything that a many-to-many relationship joins it with."""
     return tx.execute(

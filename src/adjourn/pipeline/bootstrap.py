@@ -1,0 +1,95 @@
+"""The rows without which no organization works: itself, its root business unit, two users, and the platform's messages.
+
+Written once, with fixed ids, so that any host may do it and they all agree. Running it again changes nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+from adjourn import config
+from adjourn.metadata.model import Catalog, Reference
+from adjourn.pipeline import core
+from adjourn.pipeline.messages import MESSAGES
+from adjourn.pipeline.record import Record
+from adjourn.pipeline.registration import NAMESPACE, filter_id, message_id
+from adjourn.query import write
+from adjourn.query.security import PLATFORM
+from adjourn.store.contract import Store, Transaction
+
+ORGANIZATION = UUID(config.ORGANIZATION_ID)
+ROOT_UNIT = UUID(config.ROOT_BUSINESS_UNIT_ID)
+SYSTEM = UUID(config.SYSTEM_USER_ID)
+ADMINISTRATOR = UUID(config.ADMIN_USER_ID)
+DEFAULT_TEAM = uuid5(NAMESPACE, "team:default")
+PLATFORM_MESSAGES = (*MESSAGES, "RetrieveMultiple")
+_UTC_TIME_ZONE_CODE = 92
+
+
+def bootstrap(store: Store, catalog: Catalog) -> bool:
+    """Make a fresh database an organization; False if it is one already."""
+    with store.read() as reader:
+        if write.exists(reader, catalog.table("organization"), ORGANIZATION):
+            return False
+
+    def unit(tx: Transaction) -> bool:
+        if write.exists(tx, catalog.table("organization"), ORGANIZATION):
+            return False
+        _write_all(tx, catalog, tx.now)
+        return True
+
+    return store.write(unit)
+
+
+def _write_all(tx: Transaction, catalog: Catalog, now: datetime) -> None:
+    def put(table: str, record_id: UUID, **values: Any) -> None:
+        definition = catalog.table(table)
+        known = {name: value for name, value in values.items() if name in definition.columns}
+        record = Record(table, record_id, known)
+        core.complete(definition, record.values, record_id, PLATFORM, now)
+        write.insert(tx, definition, record.values)
+
+    put("organization", ORGANIZATION, name="adjourn", plugintracelogsetting=1)
+    put("businessunit", ROOT_UNIT, name="adjourn", isdisabled=False)
+    for user_id, first, last, domain in (
+        (SYSTEM, None, "SYSTEM", "SYSTEM"),
+        (ADMINISTRATOR, "System", "Administrator", "administrator"),
+    ):
+        put(
+            "systemuser",
+            user_id,
+            firstname=first,
+            lastname=last,
+            fullname=" ".join(part for part in (first, last) if part),
+            domainname=domain,
+            internalemailaddress=f"{domain.lower()}@localhost",
+            businessunitid=Reference("businessunit", ROOT_UNIT),
+            isdisabled=user_id == SYSTEM,
+            accessmode=0,
+            azureactivedirectoryobjectid=user_id,
+        )
+        put("usersettings", user_id, timezonecode=_UTC_TIME_ZONE_CODE, businessunitid=Reference("businessunit", ROOT_UNIT))
+    put(
+        "team",
+        DEFAULT_TEAM,
+        name="adjourn",
+        teamtype=0,
+        isdefault=True,
+        businessunitid=Reference("businessunit", ROOT_UNIT),
+        administratorid=Reference("systemuser", ADMINISTRATOR),
+    )
+    for name in PLATFORM_MESSAGES:
+        put("sdkmessage", message_id(name), name=name, categoryname="CrmPlatform", isactive=True)
+        for table in catalog.tables.values():
+            if name != "WhoAmI" and table.events and not table.is_intersect:
+                put(
+                    "sdkmessagefilter",
+                    filter_id(name, table.logical),
+                    name=f"{name} of {table.logical}",
+                    sdkmessageid=Reference("sdkmessage", message_id(name)),
+                    primaryobjecttypecode=table.logical,
+                    secondaryobjecttypecode="none",
+                    iscustomprocessingstepallowed=True,
+                )

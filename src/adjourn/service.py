@@ -1,0 +1,351 @@
+"""The service: `execute(message)` and `retrieve_multiple(query)`, always as a caller.
+
+Every surface and every handler calls this and nothing below it. It holds one organization's store, its metadata, its
+registrations and its event pipeline, and knows who the callers are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from adjourn import config, errors, runtime
+from adjourn.client import Client
+from adjourn.errors import InvalidRequest, NotSupported, PrivilegeDenied, Unauthenticated, UnknownResource, nearest
+from adjourn.jobs import model as jobs_model
+from adjourn.jobs import queue
+from adjourn.metadata.catalog import load
+from adjourn.metadata.model import Catalog, Reference
+from adjourn.pipeline import handlers, registration, validate
+from adjourn.pipeline.bootstrap import bootstrap
+from adjourn.pipeline.call import Call, Request
+from adjourn.pipeline.declare import Message
+from adjourn.pipeline.execute import Flow, Pipeline
+from adjourn.pipeline.messages import MESSAGES, Prepared
+from adjourn.pipeline.read import not_found, python_row
+from adjourn.pipeline.record import Record
+from adjourn.pipeline.registry import Registry, handler_of, resolve
+from adjourn.query import fetchxml, odata_options, result, write
+from adjourn.query.compile import compile
+from adjourn.query.result import Rows
+from adjourn.query.security import Caller
+from adjourn.query.tree import Query
+from adjourn.store import open_store
+from adjourn.store.contract import Reader, Store, Transaction
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+EXECUTE_ASYNC = "ExecuteAsync"
+
+
+@dataclass(frozen=True, slots=True)
+class MessageInfo:
+    """A message of one's own as surfaces offer it: its parameters as (name, JSON type, required)."""
+
+    name: str
+    parameters: tuple[tuple[str, str, bool], ...]
+
+
+class Service:
+    """One organization, open. Thread-safe."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.catalog: Catalog = load()
+        bootstrap(store, self.catalog)
+        self.registry = Registry(store, self.catalog)
+        self.organization_name = "adjourn"
+        self.pipeline = Pipeline(
+            store, self.catalog, self.registry, self.client, self.caller, self.organization_name
+        )
+
+    @classmethod
+    def open(cls, url: str, *, migrate: bool = True) -> Service:
+        """Open a database by its URL; raises InvalidRequest for one that names none."""
+        return cls(open_store(url, migrate=migrate))
+
+    def close(self) -> None:
+        self.store.close()
+
+    def caller(self, user_id: UUID, reader: Reader | None = None) -> Caller:
+        """A user as a caller, with unit, teams and time zone. Raises Unauthenticated for an unknown or disabled one."""
+        snapshot = self.registry.current(reader) if reader is not None else self.registry.refresh()
+        found: Caller | None = snapshot.cached.get(user_id)
+        if found is None:
+            if reader is not None:
+                found = self._load_caller(reader, user_id)
+            else:
+                with self.store.read() as own:
+                    found = self._load_caller(own, user_id)
+            snapshot.cached[user_id] = found
+        return found
+
+    def administrator(self) -> Caller:
+        """The holder of ADJOURN_ADMIN_TOKEN, and of an organization opened in process."""
+        return self.caller(UUID(config.ADMIN_USER_ID))
+
+    def client(self, call: Call) -> Client:
+        """An Organization whose calls are made under these circumstances."""
+        return Client(LocalBackend(self, call))
+
+    def execute(self, request: Request, call: Call) -> dict[str, Any]:
+        """Run a message; its output parameters by SDK name. Raises the documented error of whatever refused it."""
+        if request.message == EXECUTE_ASYNC:
+            return {"AsyncJobId": self._execute_async(request, call)}
+        if request.declared is not None and request.message not in self.registry.cached().messages:
+            self._register(request.declared, call)
+        return self.pipeline.execute(request, call)
+
+    def retrieve_multiple(self, query: Query, call: Call, *, names: bool = False) -> Rows:
+        """Answer a query through the pipeline's RetrieveMultiple.
+
+        names: also the names of lookups' targets, for formatted values. Raises QueryError.
+        """
+
+        def ask(reader: Reader, asked: Query) -> Rows:
+            plan = compile(asked, self.catalog, call.caller, reader.dialect, reader.now, names=names)
+            return result.run(plan, reader)
+
+        steps = self.registry.cached().steps("RetrieveMultiple", query.table)
+        if not steps:
+            if call.transaction is not None:
+                return ask(call.transaction, query)
+            with self.store.read() as reader:
+                return ask(reader, query)
+        answered: list[Rows] = []
+
+        def perform(flow: Flow) -> dict[str, Any]:
+            rows = ask(flow.reader, flow.inputs["Query"])
+            answered[:] = [rows]
+            records = [_record(rows, row, query.table, self.catalog) for row in rows.rows]
+            return {"BusinessEntityCollection": records}
+
+        self.catalog.table(query.table)
+        prepared = Prepared(query.table, None, {"Query": query})
+        self.pipeline.run("RetrieveMultiple", prepared, perform, call, reads=True)
+        return answered[0]
+
+    def read_file(self, file_id: UUID, call: Call) -> bytes:
+        """The content of a stored file. Raises NotFound."""
+        if call.transaction is not None:
+            return call.transaction.read_file(file_id)
+        with self.store.read() as reader:
+            return reader.read_file(file_id)
+
+    def messages(self) -> Mapping[str, MessageInfo]:
+        """The registered messages of one's own, callable by `POST /Name`."""
+        snapshot = self.registry.refresh()
+        infos: dict[str, MessageInfo] | None = snapshot.cached.get("messages")
+        if infos is None:
+            infos = {}
+            for found in snapshot.messages.values():
+                handler = handlers.Handler.of(handler_of(resolve(found.module, found.function)))
+                infos[found.name] = MessageInfo(found.name, handler.describe())
+            snapshot.cached["messages"] = infos
+        return infos
+
+    def register(self, module: str) -> registration.Registered:
+        """Register what a module marks, as the administrator. Raises InvalidRequest."""
+        registered = registration.register_module(self.pipeline, module, Call(caller=self.administrator()))
+        self.registry.refresh()
+        return registered
+
+    def enqueue(self, items: Sequence[tuple[Request, Mapping[str, Any]]], call: Call) -> list[UUID]:
+        """Make a job of each request, in one transaction: the call's, where it has one. Returns their ids."""
+        for request, _ in items:
+            if request.declared is not None and request.message not in self.registry.cached().messages:
+                self._register(request.declared, call)
+        snapshot = self.registry.cached()
+        if any(request.message not in snapshot.messages and request.message not in MESSAGES for request, _ in items):
+            snapshot = self.registry.refresh()
+        for request, _ in items:
+            if request.message not in snapshot.messages and request.message not in MESSAGES:
+                known = [*snapshot.messages, *MESSAGES]
+                raise UnknownResource(
+                    f"Message '{request.message[:200]}' does not exist.{nearest(request.message, known)}", status=400
+                )
+        prepared = [self._new_job(request, options, call) for request, options in items]
+        ids = [job.id for job in prepared]
+
+        def unit(tx: Transaction) -> None:
+            if call.guard is not None:
+                call.guard(tx)
+            for job in prepared:
+                self._check_job(tx, job)
+            queue.insert(tx, [dataclasses.replace(job, created_on=tx.now) for job in prepared])
+            tx.after_commit(self.store.wake)
+
+        if call.transaction is not None:
+            for job in prepared:
+                self._check_job(call.transaction, job)
+            self.pipeline.collect(call.transaction, prepared)
+        else:
+            self.store.write(unit)
+        return ids
+
+    def _check_job(self, tx: Reader, job: jobs_model.NewJob) -> None:
+        for reference in (job.regarding, job.owner if job.owner.id != job.created_by else None):
+            if reference is not None and not write.exists(tx, self.catalog.table(reference.table), reference.id):
+                raise not_found(self.catalog.table(reference.table), reference.id)
+
+    def _new_job(self, request: Request, options: Mapping[str, Any], call: Call) -> jobs_model.NewJob:
+        now = runtime.now()
+        caller = call.caller
+        token = options.get("dependency_token")
+        if token is not None:
+            column = self.catalog.table("asyncoperation").columns["dependencytoken"]
+            if not isinstance(token, str) or not 0 < len(token) <= (column.max_length or 256):
+                raise InvalidRequest(
+                    f"A dependency token is a text of 1 to {column.max_length} characters.", code=errors.STRING_TOO_LONG
+                )
+        until = options.get("postpone_until")
+        if until is not None and (not isinstance(until, datetime) or until.tzinfo is None):
+            raise InvalidRequest("postpone_until must be a datetime with a time zone.", code=errors.DATETIME_INVALID)
+        if options.get("recurrence"):
+            raise NotSupported("Recurring jobs are not supported yet: 'recurrence' must be left out.", status=400)
+        regarding = options.get("regarding")
+        owner = options.get("owner")
+        owner_reference = validate.reference(self.catalog, owner, "owner") if owner else None
+        if owner_reference is not None and owner_reference.table not in ("systemuser", "team"):
+            raise InvalidRequest(f"A job's owner is a systemuser or a team, not {owner_reference.table}.")
+        return jobs_model.NewJob(
+            id=runtime.new_id(),
+            operation_type=jobs_model.REQUEST,
+            name=request.message,
+            message_name=request.message,
+            owner=owner_reference or Reference("systemuser", caller.user_id),
+            owning_business_unit=self._unit_of(owner_reference, caller),
+            created_by=caller.user_id,
+            created_on=now,
+            correlation_id=call.correlation_id or runtime.new_id(),
+            correlation_updated=call.correlation_updated or now,
+            depth=call.depth,
+            data=encode_arguments(request),
+            time_zone_code=caller.timezone_code,
+            regarding=validate.reference(self.catalog, regarding, "regarding") if regarding else None,
+            primary_entity_type=regarding[0] if regarding else None,
+            dependency_token=token,
+            serial_key=f"t:{token}" if token else None,
+            request_id=request.request_id,
+            postpone_until=until.astimezone(UTC) if until else None,
+        )
+
+    def _unit_of(self, owner: Reference | None, caller: Caller) -> UUID:
+        if owner is None or owner.id == caller.user_id:
+            return caller.business_unit_id
+        with self.store.read() as reader:
+            row = write.fetch(reader, self.catalog.table(owner.table), owner.id, ("businessunitid",))
+        if row is None:
+            raise not_found(self.catalog.table(owner.table), owner.id)
+        unit = row["businessunitid"]
+        return unit.id if unit else UUID(config.ROOT_BUSINESS_UNIT_ID)
+
+    def _execute_async(self, request: Request, call: Call) -> UUID:
+        """adjourn's own action: a job of a message, over HTTP (design §9)."""
+        validate.parameters(
+            EXECUTE_ASYNC,
+            request.parameters,
+            ("MessageName",),
+            (
+                "InputParameters",
+                "DependencyToken",
+                "PostponeUntil",
+                "RecurrencePattern",
+                "RecurrenceStartTime",
+                "Regarding",
+            ),
+        )
+        parameters = request.parameters
+        options = {
+            "dependency_token": parameters.get("DependencyToken"),
+            "postpone_until": parameters.get("PostponeUntil"),
+            "recurrence": parameters.get("RecurrencePattern"),
+            "regarding": parameters.get("Regarding"),
+        }
+        inner = Request(str(parameters["MessageName"]), parameters.get("InputParameters") or {}, request.request_id)
+        found = self.registry.refresh().messages.get(inner.message)
+        if found is not None:
+            handlers.Handler.of(handler_of(resolve(found.module, found.function))).check(inner.parameters, found.name)
+        return self.enqueue([(inner, options)], call)[0]
+
+    def _register(self, declared: Message[..., Any], call: Call) -> None:
+        """Registration by first use (design §9). Functions of `__main__` are registered too, but only drain() runs them."""
+        registration.register(
+            self.pipeline, declared.__module__, [declared], dataclasses.replace(call, caller=self.administrator())
+        )
+        if call.transaction is None:
+            self.registry.refresh()
+
+    def _load_caller(self, reader: Reader, user_id: UUID) -> Caller:
+        row = write.fetch(reader, self.catalog.table("systemuser"), user_id, ("businessunitid", "isdisabled"))
+        if row is None:
+            raise Unauthenticated(f"systemuser {user_id} does not exist in this organization.", code=0x80072560)
+        if row["isdisabled"] and user_id != UUID(config.SYSTEM_USER_ID):
+            raise PrivilegeDenied(f"systemuser {user_id} is disabled.", code=0x80040204)
+        settings = write.fetch(reader, self.catalog.table("usersettings"), user_id, ("timezonecode",))
+        unit = row["businessunitid"]
+        membership = self.catalog.table("teammembership")
+        teams = write.referencing_values(reader, membership, "systemuserid", user_id, "teamid")
+        return Caller(
+            user_id=user_id,
+            business_unit_id=unit.id if unit else UUID(config.ROOT_BUSINESS_UNIT_ID),
+            team_ids=tuple(sorted(teams)),
+            timezone_code=(settings or {}).get("timezonecode") or 92,
+            is_administrator=user_id in (UUID(config.ADMIN_USER_ID), UUID(config.SYSTEM_USER_ID)),
+        )
+
+
+class LocalBackend:
+    """A client's calls, made in this process under given circumstances."""
+
+    def __init__(self, service: Service, call: Call) -> None:
+        self._service = service
+        self._call = call
+
+    def execute(self, request: Request) -> dict[str, Any]:
+        return self._service.execute(request, self._call)
+
+    def retrieve_multiple(self, query: str) -> list[Record]:
+        parsed = parse_query(query, self._service.catalog)
+        rows = self._service.retrieve_multiple(parsed, self._call)
+        return [_record(rows, row, parsed.table, self._service.catalog) for row in rows.rows]
+
+    def enqueue(self, items: Sequence[tuple[Request, Mapping[str, Any]]]) -> list[UUID]:
+        return self._service.enqueue(items, self._call)
+
+    def as_user(self, user_id: UUID) -> LocalBackend:
+        caller = self._service.caller(user_id)
+        return LocalBackend(self._service, dataclasses.replace(self._call, caller=caller))
+
+
+def encode_arguments(request: Request) -> str:
+    """The arguments of a request as the JSON object that its job carries. Raises InvalidRequest."""
+    try:
+        return _ENCODER.encode(dict(request.parameters)).decode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequest(f"The arguments of message '{request.message}' cannot be written as JSON: {error}") from error
+
+
+def parse_query(text: str, catalog: Catalog) -> Query:
+    """A query as people write it: FetchXML, or a Web API path with its options. Raises QueryError."""
+    if text.lstrip().startswith("<"):
+        return fetchxml.parse(text, catalog)
+    path, _, options = text.strip().partition("?")
+    table = catalog.by_entityset.get(path.strip("/"))
+    if table is None:
+        raise UnknownResource(
+            f"Resource not found for the segment '{path[:200]}'.{nearest(path, catalog.by_entityset)}"
+        )
+    pairs = [option.partition("=") for option in options.split("&") if option]
+    return odata_options.parse(table, catalog, {name.strip(): value for name, _, value in pairs})
+
+
+def _record(rows: Rows, row: tuple[Any, ...], table: str, catalog: Catalog) -> Record:
+    values = python_row(rows.plan, row)
+    key = values.get(catalog.table(table).primary_id)
+    return Record(table, key if isinstance(key, UUID) else None, values)
