@@ -1,0 +1,142 @@
+"""`adjourn jobs`: look at system jobs, ask why one waits, and act on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import click
+
+from adjourn.cli.options import database_option
+from adjourn.cli.table import print_table, text
+from adjourn.jobs import queue
+from adjourn.pipeline.call import Call, Request
+from adjourn.pipeline.read import python_row
+from adjourn.pipeline.record import Record
+from adjourn.query.tree import Attribute, Condition, Filter, Order, Query
+from adjourn.metadata.model import Reference
+from adjourn.service import Service
+
+_LIST = ("asyncoperationid", "name", "operationtypename", "statuscodename", "createdon", "startedon", "completedon")
+_STATES = {"ready": 0, "suspended": 1, "locked": 2, "completed": 3}
+
+
+class JobId(click.ParamType):
+    """A guid, refused with a text that says what one looks like."""
+
+    name = "JOB"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> UUID:
+        try:
+            return UUID(str(value))
+        except ValueError:
+            self.fail(f"'{value}' is no job id: a guid such as 019a…-7….", parameter, context)
+
+
+@contextmanager
+def _opened(database: str) -> Iterator[tuple[Service, Call]]:
+    service = Service.open(database)
+    try:
+        yield service, Call(caller=service.administrator())
+    finally:
+        service.close()
+
+
+@click.group()
+def jobs() -> None:
+    """Look at system jobs and act on them."""
+
+
+@jobs.command("list")
+@click.option("--state", type=click.Choice(list(_STATES)), help="Only jobs in this state.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 5000))
+@database_option
+def list_jobs(state: str | None, limit: int, database: str) -> None:
+    """The newest jobs."""
+    conditions = (Condition("statecode", "eq", (_STATES[state],)),) if state else ()
+    query = Query(
+        "asyncoperation",
+        tuple(Attribute(name) for name in _LIST),
+        filter=Filter("and", conditions) if conditions else None,
+        orders=(Order("createdon", descending=True), Order("sequence", descending=True)),
+        top=limit,
+    )
+    with _opened(database) as (service, call):
+        rows = service.retrieve_multiple(query, call)
+        answers = [python_row(rows.plan, row) for row in rows.rows]
+    print_table(
+        ["job", "name", "type", "status", "created", "started", "completed"],
+        [[answer[name] for name in _LIST] for answer in answers],
+    )
+
+
+@jobs.command()
+@click.argument("job", type=JobId())
+@database_option
+def show(job: UUID, database: str) -> None:
+    """Every column of a job that has a value."""
+    with _opened(database) as (service, call):
+        request = Request("Retrieve", {"Target": Reference("asyncoperation", job), "ColumnSet": None})
+        record = service.execute(request, call)["BusinessEntity"]
+        why = _why(service, job)
+    for name in sorted(record.values):
+        if record.values[name] is not None:
+            lines = str(record.values[name]).splitlines() if name == "message" else [text(record.values[name])]
+            click.echo(f"{name:<28}{lines[0] if lines else ''}")
+            for line in lines[1:]:
+                click.echo(f"{'':<28}{line}")
+    click.echo(f"{'why':<28}{why}")
+
+
+@jobs.command()
+@click.argument("job", type=JobId())
+@database_option
+def why(job: UUID, database: str) -> None:
+    """Say in a sentence what a job is waiting for."""
+    with _opened(database) as (service, _):
+        click.echo(_why(service, job))
+
+
+def _why(service: Service, job: UUID) -> str:
+    with service.store.read() as reader:
+        return queue.why(reader, job)
+
+
+def _action(name: str, help_text: str, values: Callable[..., dict[str, Any]]) -> None:
+    @jobs.command(name, help=help_text)
+    @click.argument("job", type=JobId())
+    @database_option
+    def act(job: UUID, database: str) -> None:
+        with _opened(database) as (service, call):
+            service.execute(Request("Update", {"Target": Record("asyncoperation", job, values())}), call)
+            click.echo(_why(service, job))
+
+
+_action("cancel", "Cancel a job that is not completed.", lambda: {"statecode": 3, "statuscode": 32})
+_action("pause", "Pause a running job at its next checkpoint.", lambda: {"statecode": 1, "statuscode": 10})
+_action("resume", "Make a suspended job ready.", lambda: {"statecode": 0, "statuscode": 0})
+
+
+@jobs.command()
+@click.argument("job", type=JobId())
+@click.argument("until", type=click.DateTime(["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"]))
+@database_option
+def postpone(job: UUID, until: datetime, database: str) -> None:
+    """Hold a job back until UNTIL (UTC), e.g. 2030-01-01T06:00:00Z."""
+    with _opened(database) as (service, call):
+        values = {"postponeuntil": until.replace(tzinfo=UTC)}
+        service.execute(Request("Update", {"Target": Record("asyncoperation", job, values)}), call)
+        click.echo(_why(service, job))
+
+
+@jobs.command()
+@click.argument("job", type=JobId())
+@database_option
+def delete(job: UUID, database: str) -> None:
+    """Delete a job, whatever its state."""
+    with _opened(database) as (service, call):
+        service.execute(Request("Delete", {"Target": Reference("asyncoperation", job)}), call)
+        click.echo(f"Job {job} is deleted.")

@@ -1,0 +1,46 @@
+"""`adjourn query`: ask the organization in one of its languages."""
+
+from __future__ import annotations
+
+import click
+import msgspec
+
+from adjourn.cli.options import database_option
+from adjourn.cli.table import print_table
+from adjourn.pipeline.call import Call
+from adjourn.pipeline.read import python_row
+from adjourn.query.compile import compile
+from adjourn.service import Service, parse_query
+
+
+@click.command()
+@click.argument("text")
+@click.option("--language", type=click.Choice(["odata", "fetchxml"]), default="odata", show_default=True)
+@click.option("--explain", is_flag=True, help="Show the SQL instead of the answer.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@database_option
+def query(text: str, language: str, explain: bool, as_json: bool, database: str) -> None:
+    """Ask TEXT, e.g. 'asyncoperations?$select=name,statuscode&$top=5', or FetchXML ('-' reads standard input)."""
+    if text == "-":
+        text = click.get_text_stream("stdin").read()
+    if (language == "fetchxml") != text.lstrip().startswith("<"):
+        raise click.UsageError(f"This does not look like {language}: FetchXML begins with <fetch>, OData with a set name.")
+    service = Service.open(database)
+    try:
+        call = Call(caller=service.administrator())
+        parsed = parse_query(text, service.catalog)
+        if explain:
+            with service.store.read() as reader:
+                plan = compile(parsed, service.catalog, call.caller, reader.dialect, reader.now)
+            click.echo(plan.sql)
+            click.echo("-- answered from the counts" if plan.counted else "-- answered from the table")
+            return
+        rows = service.retrieve_multiple(parsed, call)
+        answers = [python_row(rows.plan, row) for row in rows.rows]
+        if as_json:
+            for answer in answers:
+                click.echo(msgspec.json.encode(answer).decode())
+        else:
+            print_table([output.key for output in rows.plan.outputs], [list(answer.values()) for answer in answers])
+    finally:
+        service.close()

@@ -1,0 +1,130 @@
+"""`adjourn serve` and `adjourn work`: the long-running commands."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+
+import click
+import structlog
+
+from adjourn import config, runtime
+from adjourn.cli.logs import configure_logs
+from adjourn.cli.options import address, database_option
+from adjourn.errors import InvalidRequest
+from adjourn.service import Service
+from adjourn.store import sqlite_path
+from adjourn.worker.supervisor import Supervisor
+
+log = structlog.get_logger("adjourn.serve")
+TOKEN_VARIABLE = "ADJOURN_ADMIN_TOKEN"
+
+
+@click.command()
+@database_option
+@click.option("--http", default=config.DEFAULT_HTTP, show_default=True, metavar="HOST:PORT", callback=address)
+@click.option("--processes", default=config.PROCESSES_DEFAULT, show_default=True, type=click.IntRange(0, 64),
+              help="Executor processes; 0 runs no jobs.")  # fmt: skip
+@click.option("--concurrency", default=config.CONCURRENCY_DEFAULT, show_default=True, type=click.IntRange(1, 256),
+              help="Jobs at a time in each executor process.")  # fmt: skip
+@click.option("--plugins", multiple=True, metavar="MODULE", help="Register MODULE's steps and messages at start.")
+@click.option("--demo", is_flag=True, help="Fill the organization with demo data on its first start.")
+def serve(
+    database: str, http: tuple[str, int], processes: int, concurrency: int, plugins: tuple[str, ...], demo: bool
+) -> None:
+    """Serve the Web API and run jobs."""
+    from adjourn.webapi.app import create_app
+    from adjourn.webapi.server import run
+
+    configure_logs()
+    sys.path.insert(0, os.getcwd())  # plug-in modules lie beside the person who starts us
+    with ExitStack() as stack:
+        service = Service.open(database)
+        stack.callback(service.close)
+        stack.enter_context(service.store.hold_service())
+        token, where = _token(database)
+        modules = list(plugins)
+        if demo:
+            modules.insert(0, "adjourn.demo.plugins")
+        for module in modules:
+            registered = service.register(module)
+            click.echo(f"registered {module}: {registered.steps} steps, {registered.messages} messages")
+            for line in registered.advice:
+                click.echo(f"  advice: {line}")
+        server = run(create_app(service, token), *http)
+        stack.callback(server.stop)
+        if processes:
+            supervisor = Supervisor(service, processes=processes, concurrency=concurrency)
+            supervisor.start()
+            stack.callback(supervisor.stop)
+        if demo:
+            from adjourn.demo.fill import fill
+
+            click.echo(fill(service))
+        root = f"http://{http[0]}:{server.port}"
+        click.echo(f"Web API    {root}/api/data/{config.API_VERSION}/")
+        click.echo(f"Database   {database}")
+        click.echo(f"Token      {token}   ({where})")
+        click.echo("Ready. Ctrl-C stops.")
+        _wait_for_signal()
+        click.echo("Stopping: running jobs are given back.")
+
+
+@click.command()
+@database_option
+@click.option("--processes", default=config.PROCESSES_DEFAULT, show_default=True, type=click.IntRange(1, 64))
+@click.option("--concurrency", default=config.CONCURRENCY_DEFAULT, show_default=True, type=click.IntRange(1, 256))
+@click.option("--plugins", multiple=True, metavar="MODULE", help="Register MODULE's steps and messages at start.")
+def work(database: str, processes: int, concurrency: int, plugins: tuple[str, ...]) -> None:
+    """Run jobs of a PostgreSQL organization on this host, beside others."""
+    configure_logs()
+    if not database.startswith("postgresql://"):
+        raise InvalidRequest(
+            "`adjourn work` is for PostgreSQL, where several hosts share one database. On SQLite `adjourn serve` runs the jobs."
+        )
+    sys.path.insert(0, os.getcwd())
+    service = Service.open(database)
+    try:
+        for module in plugins:
+            service.register(module)
+        supervisor = Supervisor(service, processes=processes, concurrency=concurrency)
+        supervisor.start()
+        click.echo("Working. Ctrl-C stops.")
+        _wait_for_signal()
+        supervisor.stop()
+    finally:
+        service.close()
+
+
+def _wait_for_signal() -> None:
+    stop = runtime.bell()
+
+    def ring(number: int, frame: FrameType | None) -> None:
+        stop.ring()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ring)
+    # A wait without end would not let Python run the signal's handler.
+    while not stop.wait(1.0):
+        pass
+
+
+def _token(database: str) -> tuple[str, str]:
+    """The administrator's token: from the environment, or one of our own kept beside the database."""
+    given = os.environ.get(TOKEN_VARIABLE)
+    if given:
+        return given, f"from {TOKEN_VARIABLE}"
+    path = sqlite_path(database)
+    if path is None:
+        raise InvalidRequest(f"On PostgreSQL set {TOKEN_VARIABLE} in the environment: every host must know the same token.")
+    file = Path(f"{path}-token")
+    if not file.exists():
+        # Created with its final mode: at no moment may others read it.
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as out:
+            out.write(runtime.secret() + "\n")
+    return file.read_text().strip(), f"kept in {file}"
