@@ -105,11 +105,6 @@ class Column:
     description: str = ""
 
     @property
-    def property(self) -> str:
-        """Its name in OData: `_ownerid_value` for a lookup, the logical name otherwise."""
-        return f"_{self.logical}_value" if self.type.is_lookup else self.logical
-
-    @property
     def polymorphic(self) -> bool:
         """A lookup to several tables; which one a row means lies in `type_column`."""
         return self.type.is_lookup and (len(self.targets) > 1 or self.type is ColumnType.OWNER)
@@ -120,6 +115,11 @@ class Column:
         if not self.polymorphic:
             return None
         return TYPE_COLUMNS.get(self.logical, f"{self.logical}type")
+
+    @property
+    def property(self) -> str:
+        """Its name in OData: `_ownerid_value` for a lookup, the logical name otherwise."""
+        return f"_{self.logical}_value" if self.type.is_lookup else self.logical
 
 
 TYPE_COLUMNS = {
