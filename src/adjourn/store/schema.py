@@ -1,0 +1,131 @@
+"""The tables themselves, made from the metadata: one CREATE TABLE, or ADD COLUMN for what is missing.
+
+A column's SQL name is its logical name; a polymorphic lookup has its type column beside it; long texts of a job lie in
+`asyncoperationtext`, because SQLite rewrites a whole row when one value of it changes. Lookups carry no foreign keys:
+Dataverse's delete rules are the pipeline's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from adjourn.metadata.model import Catalog, Column, ColumnType, Table
+from adjourn.store.constraints import CONSTRAINTS
+from adjourn.store.contract import Dialect
+
+JOB = "asyncoperation"
+JOB_TEXT = "asyncoperationtext"
+CONFIGURATION = (
+    "sdkmessageprocessingstep", "sdkmessageprocessingstepimage", "sdkmessage", "plugintype", "pluginassembly",
+    "systemuser", "usersettings", "team", "teammembership", "businessunit",
+)  # fmt: skip
+"""Tables whose changes raise `configversion`: what registrations and callers are cached from."""
+
+_TYPES: dict[ColumnType, tuple[str, str]] = {
+    ColumnType.UNIQUEIDENTIFIER: ("TEXT", "uuid"),
+    ColumnType.FILE: ("TEXT", "uuid"),
+    ColumnType.LOOKUP: ("TEXT", "uuid"),
+    ColumnType.OWNER: ("TEXT", "uuid"),
+    ColumnType.CUSTOMER: ("TEXT", "uuid"),
+    ColumnType.STRING: ("TEXT", "text"),
+    ColumnType.MEMO: ("TEXT", "text"),
+    ColumnType.ENTITYNAME: ("TEXT", "text"),
+    ColumnType.DATETIME: ("TEXT", "timestamptz"),
+    ColumnType.DATE: ("TEXT", "date"),
+    ColumnType.BOOLEAN: ("INTEGER", "boolean"),
+    ColumnType.INTEGER: ("INTEGER", "integer"),
+    ColumnType.BIGINT: ("INTEGER", "bigint"),
+    ColumnType.DECIMAL: ("INTEGER", "bigint"),
+    ColumnType.MONEY: ("INTEGER", "bigint"),
+    ColumnType.DOUBLE: ("REAL", "double precision"),
+    ColumnType.PICKLIST: ("INTEGER", "integer"),
+    ColumnType.STATE: ("INTEGER", "integer"),
+    ColumnType.STATUS: ("INTEGER", "integer"),
+    ColumnType.MANAGEDPROPERTY: ("INTEGER", "integer"),
+}
+
+
+def statements(catalog: Catalog, dialect: Dialect, present: Callable[[str], set[str]]) -> Iterator[str]:
+    """The DDL that is still missing. present: the columns of a table in the database, empty if it is not there."""
+    for table in catalog.tables.values():
+        columns = dict(_columns(table, dialect))
+        existing = present(table.logical)
+        if not existing:
+            yield _create(table, columns, dialect)
+        for name in columns.keys() - existing if existing else ():
+            yield f'ALTER TABLE "{table.logical}" ADD COLUMN "{name}" {columns[name]}'
+    if not present(JOB_TEXT):
+        texts = ", ".join(f'"{column.logical}" {_type(column, dialect)}' for column in _texts(catalog.tables[JOB]))
+        key = "INTEGER" if dialect == "sqlite" else "bigint"
+        yield f'CREATE TABLE "{JOB_TEXT}" ("asyncoperationsequence" {key} PRIMARY KEY, {texts})'
+    if not present("configversion"):
+        yield "CREATE TABLE configversion (version bigint NOT NULL)"
+        yield "INSERT INTO configversion (version) VALUES (1)"
+        yield from _configuration_triggers(dialect)
+
+
+def _create(table: Table, columns: dict[str, str], dialect: Dialect) -> str:
+    lines = [f'"{name}" {type_}' for name, type_ in columns.items()]
+    if table.logical == JOB and dialect == "sqlite":
+        # The rowid is the sequence: claims follow it, and AUTOINCREMENT never gives a deleted job's number again.
+        lines = [line if not line.startswith('"sequence"') else '"sequence" INTEGER PRIMARY KEY AUTOINCREMENT' for line in lines]
+        lines = [line if not line.startswith(f'"{table.primary_id}"') else f"{line} NOT NULL UNIQUE" for line in lines]
+    elif table.logical == JOB:
+        lines = [
+            line if not line.startswith('"sequence"') else '"sequence" bigint GENERATED ALWAYS AS IDENTITY (CACHE 1) UNIQUE'
+            for line in lines
+        ]
+        lines.append(f'PRIMARY KEY ("{table.primary_id}")')
+    else:
+        lines.append(f'PRIMARY KEY ("{table.primary_id}")')
+    lines.extend(CONSTRAINTS.get(table.logical, ()))
+    # Guid keys rise with time, so a table clustered by them grows at its end.
+    suffix = " WITHOUT ROWID" if dialect == "sqlite" and table.logical != JOB else ""
+    body = ",\n  ".join(lines)
+    return f'CREATE TABLE "{table.logical}" (\n  {body}\n){suffix}'
+
+
+def _columns(table: Table, dialect: Dialect) -> Iterator[tuple[str, str]]:
+    for column in table.columns.values():
+        if column.storage != "row":
+            continue
+        default = ""
+        if table.logical == JOB and column.default is not None:
+            default = f" NOT NULL DEFAULT {_literal(column, dialect)}"
+        yield column.logical, _type(column, dialect) + default
+        if column.type_column and column.type_column not in table.columns:
+            yield column.type_column, "TEXT"
+
+
+def _literal(column: Column, dialect: Dialect) -> str:
+    if column.type is ColumnType.BOOLEAN and dialect == "postgres":
+        return "true" if column.default else "false"
+    return str(int(column.default))
+
+
+def _type(column: Column, dialect: Dialect) -> str:
+    return _TYPES[column.type][0 if dialect == "sqlite" else 1]
+
+
+def _texts(table: Table) -> Iterable[Column]:
+    return (column for column in table.columns.values() if column.storage == "text")
+
+
+def _configuration_triggers(dialect: Dialect) -> Iterator[str]:
+    if dialect == "postgres":
+        yield (
+            "CREATE FUNCTION raise_configversion() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN UPDATE configversion SET version = version + 1; RETURN NULL; END $$"
+        )
+    for table in CONFIGURATION:
+        if dialect == "postgres":
+            yield (
+                f"CREATE TRIGGER configversion_{table} AFTER INSERT OR UPDATE OR DELETE ON {table} "
+                "FOR EACH STATEMENT EXECUTE FUNCTION raise_configversion()"
+            )
+            continue
+        for event in ("INSERT", "UPDATE", "DELETE"):
+            yield (
+                f"CREATE TRIGGER configversion_{table}_{event.lower()} AFTER {event} ON {table} "
+                "BEGIN UPDATE configversion SET version = version + 1; END"
+            )
