@@ -1,0 +1,24 @@
+"""Resource classes: which operation types draw on one limit, so that a flood of one never starves another.
+
+Plug-ins, workflows and requests share the executor slots; the other classes have supervisor threads of their own.
+Source: design §9; operation types of asyncoperation.json.
+"""
+
+from __future__ import annotations
+
+from adjourn.jobs.model import EVENT, REQUEST, WORKFLOW, ResourceClass
+
+PLUGINS = ResourceClass("plugins", (EVENT,), 0)
+REQUESTS = ResourceClass("requests", (REQUEST,), 0)
+WORKFLOWS = ResourceClass("workflows", (WORKFLOW,), 0)
+BULK = ResourceClass("bulk", (13, 23, 3, 4, 5, 17, 7, 8, 88, 89, 90, 91, 94, 105), 2)
+MAIL = ResourceClass("mail", (2, 6, 11), 2)
+MAINTENANCE = ResourceClass("maintenance", (9, 16, 18, 19, 20, 22, 24, 25, 27, 31), 2)
+
+CLASSES = (PLUGINS, REQUESTS, WORKFLOWS, BULK, MAIL, MAINTENANCE)
+SLOT_CLASSES = tuple(found for found in CLASSES if found.threads == 0)
+
+
+def class_of(operation_type: int) -> ResourceClass:
+    """The class of an operation type; a type that nothing runs yet counts as maintenance."""
+    return next((found for found in CLASSES if operation_type in found.operation_types), MAINTENANCE)

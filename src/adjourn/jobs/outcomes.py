@@ -1,0 +1,182 @@
+"""What a run's outcome makes of its job: one `match`, pure.
+
+The status in which the job stands when its worker comes back counts too: someone may have asked it to pause or to stop
+meanwhile (mechanisms §6, "Settle against status"). Source: semantics §6; design §3, §9 "Retry".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from adjourn import config, errors
+from adjourn.errors import signed
+from adjourn.jobs import backoff
+from adjourn.jobs.model import (
+    Canceled,
+    ClaimedJob,
+    Continue,
+    Failed,
+    Outcome,
+    Postpone,
+    Released,
+    Retry,
+    Succeeded,
+)
+from adjourn.jobs.states import Status, WaitReason
+
+RUNS_MAX = 4
+"""A job that keeps asking for a retry runs four times in all, then it is failed (semantics §6)."""
+_CHARACTERS_MAX = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """The columns of a job after a settle. `text` is the long message, None to leave it."""
+
+    status: Status
+    completed_on: datetime | None = None
+    postpone_until: datetime | None = None
+    wait_reason: WaitReason | None = None
+    wait_detail: str | None = None
+    retry_count: int
+    crashes: int
+    cursor: str | None
+    error_code: int | None = None
+    friendly_message: str | None = None
+    text: str | None = None
+    delete: bool = False
+    """The step's asyncautodelete: a succeeded job is removed."""
+
+
+def decide(
+    job: ClaimedJob, outcome: Outcome, status: Status, postponed: datetime | None, now: datetime, jitter: float
+) -> Change:
+    """The change that an outcome means for a job that stands in `status`.
+
+    postponed: the job's postponeuntil now; somebody may have postponed it while it ran. jitter: see `backoff.delay`.
+    """
+    if status is Status.CANCELING:
+        finished = isinstance(outcome, Succeeded | Failed)
+        text = "The job was canceled; its handler had already finished." if finished else "The job was canceled."
+        return _completed(job, Status.CANCELED, now, code=signed(errors.JOB_CANCELED), friendly=text)
+    match outcome:
+        case Succeeded(message):
+            change = _completed(job, Status.SUCCEEDED, now, code=None, friendly=_cut(message))
+            return change if not job.auto_delete else _deleted(change)
+        case Failed(code, friendly, details):
+            return _completed(
+                job, Status.FAILED, now, code=signed(code), friendly=_cut(friendly), text=_cut(details)
+            )
+        case Canceled(message):
+            return _completed(job, Status.CANCELED, now, code=signed(errors.JOB_CANCELED), friendly=message)
+        case Retry(reason, delay_seconds):
+            attempt = job.retry_count + 1
+            if attempt >= RUNS_MAX:
+                why = f": {reason}" if reason else ""
+                return _completed(
+                    job,
+                    Status.FAILED,
+                    now,
+                    code=signed(errors.STEP_UNEXPECTED),
+                    friendly=_cut(reason or "The job asked for a retry too often."),
+                    text=f"The job asked for a retry in each of {RUNS_MAX} runs{why}",
+                )
+            wait = timedelta(seconds=delay_seconds) if delay_seconds is not None else backoff.delay(attempt, jitter)
+            detail = reason or None
+            return _waiting(job, now + wait, WaitReason.BACKOFF, status, postponed, retries=attempt, detail=detail)
+        case Postpone(until):
+            return _waiting(job, until, WaitReason.POSTPONED, status, postponed, retries=job.retry_count)
+        case Continue(cursor):
+            if status is Status.PAUSING:
+                return _paused(job, postponed, cursor)
+            return _ready(job, crashes=job.crashes, cursor=cursor)
+        case Released(crashed):
+            crashes = job.crashes + crashed
+            if crashes >= config.CRASHES_MAX:
+                text = f"The job's executor process died in each of {crashes} runs. It is not tried again."
+                return _completed(
+                    job, Status.FAILED, now, code=signed(errors.JOB_TIMED_OUT), friendly=text, text=text, crashes=crashes
+                )
+            if status is Status.PAUSING:
+                return _paused(job, postponed, job.cursor, crashes=crashes)
+            return _ready(job, crashes=crashes, cursor=job.cursor)
+
+
+def _completed(
+    job: ClaimedJob,
+    status: Status,
+    now: datetime,
+    *,
+    code: int | None,
+    friendly: str | None,
+    text: str | None = None,
+    crashes: int | None = None,
+) -> Change:
+    return Change(
+        status=status,
+        completed_on=now,
+        retry_count=job.retry_count,
+        crashes=job.crashes if crashes is None else crashes,
+        cursor=None,
+        error_code=code,
+        friendly_message=friendly,
+        text=text,
+    )
+
+
+def _deleted(change: Change) -> Change:
+    return Change(
+        status=change.status,
+        completed_on=change.completed_on,
+        retry_count=change.retry_count,
+        crashes=change.crashes,
+        cursor=None,
+        friendly_message=change.friendly_message,
+        delete=True,
+    )
+
+
+def _ready(job: ClaimedJob, *, crashes: int, cursor: str | None) -> Change:
+    return Change(status=Status.WAITING_FOR_RESOURCES, retry_count=job.retry_count, crashes=crashes, cursor=cursor)
+
+
+def _paused(job: ClaimedJob, postponed: datetime | None, cursor: str | None, crashes: int | None = None) -> Change:
+    return Change(
+        status=Status.WAITING,
+        postpone_until=postponed,
+        wait_reason=WaitReason.POSTPONED if postponed else WaitReason.PAUSED,
+        retry_count=job.retry_count,
+        crashes=job.crashes if crashes is None else crashes,
+        cursor=cursor,
+    )
+
+
+def _waiting(
+    job: ClaimedJob,
+    until: datetime,
+    reason: WaitReason,
+    status: Status,
+    postponed: datetime | None,
+    *,
+    retries: int,
+    detail: str | None = None,
+) -> Change:
+    if status is Status.PAUSING:
+        # A person's wish outranks the job's own: paused, or postponed to the person's moment.
+        until_asked, why = postponed, WaitReason.POSTPONED if postponed else WaitReason.PAUSED
+    else:
+        until_asked, why = until, reason
+    return Change(
+        status=Status.WAITING,
+        postpone_until=until_asked,
+        wait_reason=why,
+        wait_detail=detail,
+        retry_count=retries,
+        crashes=job.crashes,
+        cursor=job.cursor,
+    )
+
+
+def _cut(text: str | None) -> str | None:
+    return text if text is None or len(text) <= _CHARACTERS_MAX else text[: _CHARACTERS_MAX - 1] + "…"

@@ -1,0 +1,536 @@
+"""The queue, in its own verbs: insert, claim, settle, promote, rescue, and what people may do to a job.
+
+Each verb runs inside a transaction of the store and keeps these promises: a job is held by one lease at a time and only
+that lease settles it; of a dependency token's open jobs exactly the first is unblocked (mechanisms, "Dependency token");
+counts are the triggers' affair; a payload over 4 MB is in a file exactly as long as its row says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from adjourn import config, errors, runtime
+from adjourn.errors import InvalidStateChange, NotFound, TooLarge
+from adjourn.jobs.classes import class_of
+from adjourn.jobs.model import (
+    ClaimedJob,
+    NewJob,
+    Released,
+    Settled,
+    Settlement,
+)
+from adjourn.jobs.outcomes import Change, decide
+from adjourn.jobs.states import LABELS, STATE_OF, Action, Status, WaitReason, transition
+from adjourn.jobs.statements import HISTORY_COLUMNS, Statements, statements
+from adjourn.metadata.model import Reference
+from adjourn.metadata.values import moment_text
+from adjourn.store.contract import Reader, Row, Transaction
+
+SYSTEM = config.SYSTEM_USER_ID
+_DELETE_BATCH = 500
+
+
+def insert(tx: Transaction, jobs: Sequence[NewJob]) -> None:
+    """Put jobs into the queue, in their order. Raises TooLarge for a payload that no file may hold."""
+    sql = statements(tx.dialect)
+    lock_tokens(tx, [job.serial_key for job in jobs])
+    plain: list[dict[str, Any]] = []
+    texts: list[dict[str, Any]] = []
+    files: list[tuple[NewJob, UUID, bytes]] = []
+    order: list[dict[str, Any]] = []
+    serial = any(job.serial_key is not None for job in jobs)
+    for job in jobs:
+        row = _row(job, tx.now)
+        if job.data is not None:
+            encoded = job.data.encode() if len(job.data) * 4 > config.DATA_INLINE_BYTES_MAX else b""
+            if len(encoded) > config.DATA_BYTES_MAX:
+                raise TooLarge(
+                    f"The data of job '{job.name}' is {len(encoded):,} bytes; a file holds at most {config.DATA_BYTES_MAX:,}."
+                )
+            if len(encoded) > config.DATA_INLINE_BYTES_MAX:
+                file_id = runtime.new_id()
+                row["datablobid"], row["datablobid_name"] = str(file_id), "data.json"
+                files.append((job, file_id, encoded))
+            else:
+                texts.append({"id": row["asyncoperationid"], "data": job.data, "message": None})
+        (order if serial else plain).append(row)
+    if plain:
+        tx.execute_many(sql.insert, plain)
+    for row in order:
+        # One by one: each must see whether the one before it is the head of its key.
+        if row["serialkey"] is None:
+            tx.execute(sql.insert, row)
+        else:
+            tx.execute(sql.insert_serial, row)
+    if texts:
+        tx.execute_many(sql.insert_text, texts)
+    for job, file_id, encoded in files:
+        tx.write_file(file_id, encoded)
+        tx.execute(
+            sql.insert_file,
+            {
+                "file": str(file_id),
+                "id": str(job.id),
+                "createdon": moment_text(job.created_on),
+                "size": len(encoded),
+                "version": int(tx.now.timestamp() * 1_000_000),
+            },
+        )
+
+
+def lock_tokens(tx: Transaction, keys: Iterable[str | None]) -> None:
+    """Take the mutex of serial keys, all at once and first: a later statement's view then holds all that others did."""
+    wanted = sorted({key for key in keys if key is not None})
+    if wanted and tx.dialect == "postgres":
+        tx.execute(statements(tx.dialect).lock_tokens, {"tokens": wanted})
+
+
+def claim(
+    tx: Transaction, *, operation_types: Sequence[int], limit: int, worker: str, after_sequence: int = 0
+) -> list[ClaimedJob]:
+    """Take at most `limit` Ready jobs of some types, the earliest first, under one new lease."""
+    sql = statements(tx.dialect)
+    now = moment_text(tx.now)
+    lease = runtime.secret(9)
+    claimed: list[ClaimedJob] = []
+    for operation_type in operation_types:
+        if limit <= len(claimed):
+            break
+        parameters = {"type": operation_type, "after": after_sequence, "limit": limit - len(claimed)}
+        held = {"worker": worker, "lease": lease, "now": now, "by": SYSTEM}
+        if tx.dialect == "postgres":
+            rows = tx.rows(sql.lock_candidates, {**parameters, **held})
+        else:
+            rows = tx.rows(sql.candidates, parameters)
+            if rows:
+                tx.execute_many(sql.claim, [{**held, "sequence": row[1]} for row in rows])
+        claimed.extend(_claimed(row, lease, tx.now) for row in rows)
+    return claimed
+
+
+def settle(tx: Transaction, settlements: Sequence[Settlement]) -> Settled:
+    """Write what became of runs. A run whose lease is no longer the job's changes nothing and is reported as refused."""
+    settled = Settled()
+    if not settlements:
+        return settled
+    sql = statements(tx.dialect)
+    lock_tokens(tx, [settlement.job.serial_key for settlement in settlements])
+    rows = tx.rows(sql.standing, {"sequences": _ids(tx, [found.job.sequence for found in settlements])})
+    standing = {row[0]: row for row in rows}
+    now = moment_text(tx.now)
+    changes: list[dict[str, Any]] = []
+    texts: list[dict[str, Any]] = []
+    gone: list[UUID] = []
+    heads: list[tuple[str, int]] = []
+    for settlement in settlements:
+        job = settlement.job
+        found = standing.get(job.sequence)
+        if found is None or found[1] != job.lease:
+            settled.refused.append(job.id)
+            continue
+        settled.accepted.append(job.id)
+        postponed = datetime.fromisoformat(found[3]) if found[3] else None
+        jitter = runtime.random().uniform(-1, 1)
+        change = decide(job, settlement.outcome, Status(found[2]), postponed, tx.now, jitter)
+        if change.delete:
+            gone.append(job.id)
+            continue
+        changes.append(_settle_row(job, change, settlement.seconds, now))
+        if change.text is not None:
+            texts.append({"sequence": job.sequence, "message": change.text})
+        if change.completed_on is not None and job.serial_key is not None:
+            heads.append((job.serial_key, job.sequence))
+        settled.woke = settled.woke or change.status is Status.WAITING_FOR_RESOURCES
+    if changes:
+        tx.execute_many(sql.settle, changes)
+    if texts:
+        tx.execute_many(sql.settle_text, texts)
+    if gone:
+        delete(tx, gone)
+    if heads:
+        settled.woke = _promote(tx, heads) or settled.woke
+    return settled
+
+
+def promote_due(tx: Transaction, limit: int = 1000) -> tuple[int, int | None]:
+    """Make Ready the postponed jobs whose moment has come; how many, and the lowest sequence among them."""
+    rows = tx.rows(
+        statements(tx.dialect).promote_due, {"now": moment_text(tx.now), "limit": limit, "by": SYSTEM}
+    )
+    return len(rows), min((row[0] for row in rows), default=None)
+
+
+def next_due(reader: Reader) -> datetime | None:
+    """When the next postponed job becomes Ready."""
+    found = reader.rows(statements(reader.dialect).next_due)[0][0]
+    return datetime.fromisoformat(found) if found else None
+
+
+def workers(reader: Reader) -> list[str]:
+    """The ids of all workers that hold jobs."""
+    return sorted(row[0] for row in reader.rows(statements(reader.dialect).workers) if row[0])
+
+
+def rescue(tx: Transaction, dead: Sequence[str]) -> int:
+    """Give back the jobs of workers that died (mechanisms §6: 22 → 3/32, 21 → 1/10, 20 → 0/0); returns how many."""
+    if not dead:
+        return 0
+    sql = statements(tx.dialect)
+    rows = tx.rows(sql.held, {"workers": _ids(tx, list(dead))})
+    settlements = [Settlement(_held(row), Released(), 0.0) for row in rows]
+    return len(settle(tx, settlements).accepted)
+
+
+def interrupts(reader: Reader, worker: str) -> list[tuple[UUID, str, Status]]:
+    """A worker's jobs that somebody asked to pause (21) or to stop (22), with their leases."""
+    rows = reader.rows(statements(reader.dialect).interrupts, {"worker": worker})
+    return [(UUID(row[0]), row[1], Status(row[2])) for row in rows]
+
+
+def checkpoint(
+    tx: Transaction, job: ClaimedJob, cursor: str | None = None, text: str | None = None, percent: int | None = None
+) -> bool:
+    """Keep a running job's cursor and progress; False when the lease is gone. modifiedon stays as it is."""
+    parameters = {"id": str(job.id), "lease": job.lease, "cursor": cursor, "text": text, "percent": percent}
+    return tx.execute(statements(tx.dialect).checkpoint, parameters) == 1
+
+
+def holds(reader: Reader, job_id: UUID, lease: str) -> Status | None:
+    """The status of a job that a lease still holds; None when it does not."""
+    rows = reader.rows(statements(reader.dialect).holds, {"id": str(job_id), "lease": lease})
+    return Status(rows[0][0]) if rows else None
+
+
+def require(reader: Reader, job_id: UUID) -> int:
+    """A job's version, its modifiedon in microseconds. Raises NotFound."""
+    modified = datetime.fromisoformat(_standing(reader, job_id)[1])
+    return int(modified.timestamp()) * 1_000_000 + modified.microsecond
+
+
+def cancel(tx: Transaction, job_id: UUID, *, by: UUID) -> None:
+    """End a job: at once when nobody runs it, as soon as its worker lets go otherwise. Raises InvalidStateChange."""
+    _act(tx, Action.CANCEL, job_id, by, None)
+
+
+def resume(tx: Transaction, job_id: UUID, *, by: UUID) -> None:
+    """Lift whatever a Suspended job waits for; behind its token it stays until its turn. Raises InvalidStateChange."""
+    _act(tx, Action.RESUME, job_id, by, None)
+
+
+def pause(tx: Transaction, job_id: UUID, *, by: UUID) -> None:
+    """Stop a running job at its next checkpoint, to be resumed. Raises InvalidStateChange."""
+    _act(tx, Action.PAUSE, job_id, by, None)
+
+
+def postpone(tx: Transaction, job_id: UUID, until: datetime, *, by: UUID) -> None:
+    """Hold a job back until a moment (UTC); one that has passed means now. Raises InvalidStateChange."""
+    _act(tx, Action.POSTPONE, job_id, by, until)
+
+
+def delete(tx: Transaction, job_ids: Sequence[UUID]) -> int:
+    """Remove jobs in any state, with everything that hangs on them; returns how many there were.
+
+    The next job of a dependency token comes forward; a running handler's settle will find nothing.
+    """
+    sql = statements(tx.dialect)
+    removed = 0
+    for start in range(0, len(job_ids), _DELETE_BATCH):
+        ids = _ids(tx, [str(job_id) for job_id in job_ids[start : start + _DELETE_BATCH]])
+        keys = {row[2] for row in tx.rows(sql.ended.replace(" FOR UPDATE", ""), {"ids": ids})}
+        lock_tokens(tx, keys)
+        ended = tx.rows(sql.ended, {"ids": ids})
+        tx.delete_files([UUID(row[0]) for row in tx.rows(sql.files_of, {"ids": ids})])
+        for statement in sql.delete:
+            count = tx.execute(statement, {"ids": ids})
+        removed += count
+        _promote(tx, [(row[2], row[1]) for row in ended if row[2] is not None and not row[3] and row[4] < 3])
+    return removed
+
+
+def fold(tx: Transaction) -> None:
+    """Add up the counts' addends (PostgreSQL; SQLite's are always folded)."""
+    sql = statements(tx.dialect).fold
+    if sql:
+        tx.execute(sql)
+
+
+def load_history(tx: Transaction, rows: Sequence[Mapping[str, Any]], texts: Sequence[Mapping[str, Any]] = ()) -> None:
+    """Insert jobs as they were elsewhere, in any state, marked as imported. rows: raw values by column.
+
+    For bringing history in, for demo data and for tests; a Locked row needs a lease, a Completed one its completedon.
+    texts: {"id", "data", "message"} for rows that have long text.
+    """
+    sql = statements(tx.dialect)
+    blank: dict[str, Any] = dict.fromkeys(HISTORY_COLUMNS)
+    blank.update(retrycount=0, imported=True, iswaitingforevent=False, retainjobhistory=False, depth=1)
+    tx.execute_many(sql.insert_history, [{**blank, **row} for row in rows])
+    if texts:
+        tx.execute_many(sql.insert_text, texts)
+
+
+def running(reader: Reader) -> dict[int, int]:
+    """Locked jobs by operation type."""
+    return {row[0]: int(row[1]) for row in reader.rows(statements(reader.dialect).per_class, {"state": 2})}
+
+
+def known_files(reader: Reader, file_ids: Sequence[UUID]) -> set[UUID]:
+    """Which of these files a row mentions."""
+    ids = _ids(reader, [str(file_id) for file_id in file_ids])
+    return {UUID(row[0]) for row in reader.rows(statements(reader.dialect).known_files, {"ids": ids})}
+
+
+def examine(reader: Reader) -> list[str]:
+    """What should never be: counts that are wrong, tokens without a head, files without a row. One sentence each."""
+    sql = statements(reader.dialect)
+    findings = [
+        f"the count of jobs in state {row[0]}/{row[1]} of type {row[2]} is off by {row[3]}" for row in reader.rows(sql.wrong_counts)
+    ]
+    findings += [f"serial key '{row[0]}' has {row[1]} open jobs and not one head" for row in reader.rows(sql.headless)]
+    findings += [f"job {row[0]} names file {row[1]}, which does not exist" for row in reader.rows(sql.lost_files)]
+    return findings
+
+
+def why(reader: Reader, job_id: UUID) -> str:
+    """A sentence on what a job is doing or waiting for, naming the job, moment or limit. Raises NotFound."""
+    sql = statements(reader.dialect)
+    rows = reader.rows(sql.why, {"id": str(job_id)})
+    if not rows:
+        raise _missing(job_id)
+    (
+        status_code, reason, detail, until, operation_type, sequence, key, token, worker, started, friendly, completed,
+        progress, percent, blocked,
+    ) = rows[0]  # fmt: skip
+    status = Status(status_code)
+    if status is Status.WAITING_FOR_RESOURCES:
+        found = class_of(operation_type)
+        ahead = reader.rows(sql.ahead, {"type": operation_type, "sequence": sequence})[0][0]
+        busy = sum(count for kind, count in running(reader).items() if kind in found.operation_types)
+        return f"It is ready and waits for a free slot of class {found.name}: {ahead:,} ahead of it, {busy:,} running."
+    if STATE_OF[status] is STATE_OF[Status.SUCCEEDED]:
+        return f"It is {LABELS[status]} since {_shown(completed)}{': ' + friendly if friendly else ''}."
+    if status is not Status.WAITING:
+        part = f", {progress or ''} {percent if percent is not None else ''}{'%' if percent is not None else ''}" if progress or percent else ""
+        asked = {Status.PAUSING: " It was asked to pause.", Status.CANCELING: " It was asked to stop."}.get(status, "")
+        return f"Worker {worker} has run it since {_shown(started)}{part}.{asked}"
+    if blocked:
+        heads = reader.rows(sql.blocker, {"key": key})
+        if not heads:
+            return f"It waits behind earlier jobs of the token '{token or key}'."
+        head_id, name, head_status, head_until = heads[0]
+        moment = f", postponed until {_shown(head_until)}" if head_until else ""
+        return f"It waits behind job {head_id} '{name}' of the same token, which is {LABELS[Status(head_status)]}{moment}."
+    match reason:
+        case WaitReason.PAUSED:
+            return "It was paused by a person and waits to be resumed."
+        case WaitReason.BACKOFF:
+            return f"Its handler asked for a retry; it runs again at {_shown(until)}{': ' + detail if detail else ''}."
+        case WaitReason.EVENT:
+            return "It waits for an event."
+        case WaitReason.SCHEDULE:
+            return f"It is a schedule; its next run is at {_shown(until)}."
+    return f"It is postponed until {_shown(until)}." if until else "It is suspended until somebody resumes it."
+
+
+def _act(tx: Transaction, action: Action, job_id: UUID, by: UUID, until: datetime | None) -> None:
+    sql = statements(tx.dialect)
+    lock_tokens(tx, [_standing(tx, job_id)[3]])
+    status_code, _, sequence, key, blocked, postponed, reason, _, _ = _standing(tx, job_id)
+    status = Status(status_code)
+    result = transition(action, status)
+    if result.status is None:
+        return
+    new, moment, waits = result.status, postponed, reason
+    if action is Action.POSTPONE:
+        assert until is not None
+        moment, waits = moment_text(until), WaitReason.TOKEN if blocked else WaitReason.POSTPONED
+        if until <= tx.now and not blocked and STATE_OF[status] is not STATE_OF[Status.IN_PROGRESS]:
+            new, moment, waits = Status.WAITING_FOR_RESOURCES, None, None
+    elif action is Action.RESUME:
+        moment = None
+        new, waits = (Status.WAITING, WaitReason.TOKEN) if blocked else (Status.WAITING_FOR_RESOURCES, None)
+    elif action is Action.CANCEL:
+        moment, waits = (postponed, None) if new is Status.CANCELING else (None, None)
+    elif action is Action.PAUSE:
+        moment = None
+    completed = new is Status.CANCELED
+    parameters = {
+        "id": str(job_id),
+        "was": int(status),
+        "statecode": int(STATE_OF[new]),
+        "statuscode": int(new),
+        "postponeuntil": moment,
+        "waitreason": waits,
+        "completedon": moment_text(tx.now) if completed else None,
+        "errorcode": errors.signed(errors.JOB_CANCELED) if completed else None,
+        "now": moment_text(tx.now),
+        "by": str(by),
+    }
+    if tx.execute(sql.act, parameters) != 1:
+        raise InvalidStateChange(
+            f"System job {job_id} was changed by another process in the same moment; look again.", code=0x80044163
+        )
+    if completed and key is not None and not blocked:
+        _promote(tx, [(key, sequence)])
+
+
+def _promote(tx: Transaction, heads: Sequence[tuple[str, int]]) -> bool:
+    """Bring forward the next job of each key whose head has left."""
+    sql = statements(tx.dialect).promote
+    now = moment_text(tx.now)
+    changed = [tx.execute(sql, {"key": key, "sequence": sequence, "now": now}) for key, sequence in heads]
+    return any(changed)
+
+
+def _standing(reader: Reader, job_id: UUID) -> Row:
+    rows = reader.rows(statements(reader.dialect).require, {"id": str(job_id)})
+    if not rows:
+        raise _missing(job_id)
+    return rows[0]
+
+
+def _missing(job_id: UUID) -> NotFound:
+    return NotFound(f"asyncoperation With Id = {job_id} Does Not Exist")
+
+
+def _ids(reader: Reader, found: Sequence[Any]) -> Any:
+    """A list as one parameter: an array for PostgreSQL, a JSON text for SQLite."""
+    return list(found) if reader.dialect == "postgres" else json.dumps(list(found))
+
+
+def _row(job: NewJob, now: datetime) -> dict[str, Any]:
+    created = moment_text(job.created_on)
+    waits = job.postpone_until is not None and job.postpone_until > now
+    scheduled = job.recurrence_pattern is not None
+    reason = WaitReason.SCHEDULE if scheduled else WaitReason.POSTPONED if waits else None
+    user = job.owner.table == "systemuser"
+    return {
+        "asyncoperationid": str(job.id),
+        "operationtype": job.operation_type,
+        "name": job.name[:256],
+        "messagename": job.message_name,
+        "ownerid": str(job.owner.id),
+        "owneridtype": job.owner.table,
+        "owninguser": str(job.owner.id) if user else None,
+        "owningteam": None if user else str(job.owner.id),
+        "owningbusinessunit": str(job.owning_business_unit),
+        "createdby": str(job.created_by),
+        "createdonbehalfby": _text(job.created_on_behalf_by),
+        "createdon": created,
+        "modifiedby": str(job.created_by),
+        "modifiedon": created,
+        "correlationid": str(job.correlation_id),
+        "correlationupdatedtime": moment_text(job.correlation_updated),
+        "depth": job.depth,
+        "utcconversiontimezonecode": job.time_zone_code,
+        "regardingobjectid": str(job.regarding.id) if job.regarding else None,
+        "regardingobjecttypecode": job.regarding.table if job.regarding else None,
+        "primaryentitytype": job.primary_entity_type,
+        "owningextensionid": _text(job.owning_extension),
+        "owningextensiontypecode": "sdkmessageprocessingstep" if job.owning_extension else None,
+        "dependencytoken": job.dependency_token,
+        "serialkey": job.serial_key,
+        "requestid": _text(job.request_id),
+        "parentpluginexecutionid": _text(job.parent_execution_id),
+        "recurrencepattern": job.recurrence_pattern,
+        "recurrencestarttime": moment_text(job.recurrence_start) if job.recurrence_start else None,
+        "scheduleid": _text(job.schedule_id),
+        "datablobid": None,
+        "datablobid_name": None,
+        "postponeuntil": moment_text(job.postpone_until) if job.postpone_until and (waits or scheduled) else None,
+        "statecode": 1 if waits or scheduled else 0,
+        "statuscode": 10 if waits or scheduled else 0,
+        "waitreason": reason,
+        "waits": waits,
+    }
+
+
+def _settle_row(job: ClaimedJob, change: Change, seconds: float, now: str) -> dict[str, Any]:
+    return {
+        "sequence": job.sequence,
+        "lease": job.lease,
+        "statecode": int(STATE_OF[change.status]),
+        "statuscode": int(change.status),
+        "completedon": moment_text(change.completed_on) if change.completed_on else None,
+        "postponeuntil": moment_text(change.postpone_until) if change.postpone_until else None,
+        "waitreason": change.wait_reason,
+        "waitdetail": change.wait_detail,
+        "retrycount": change.retry_count,
+        "crashes": change.crashes,
+        "cursor": change.cursor,
+        "errorcode": change.error_code,
+        "friendlymessage": change.friendly_message,
+        "seconds": seconds,
+        "now": now,
+        "by": SYSTEM,
+    }
+
+
+def _claimed(row: Row, lease: str, now: datetime) -> ClaimedJob:
+    return ClaimedJob(
+        id=UUID(row[0]),
+        sequence=row[1],
+        lease=lease,
+        operation_type=row[2],
+        name=row[3],
+        message_name=row[4],
+        owner=Reference(row[6] or "systemuser", UUID(row[5])),
+        created_by=UUID(row[7]),
+        created_on=datetime.fromisoformat(row[8]),
+        started_on=now,
+        correlation_id=UUID(row[9]),
+        correlation_updated=datetime.fromisoformat(row[10]),
+        depth=row[11],
+        data=row[12],
+        data_file=UUID(row[13]) if row[13] else None,
+        regarding=Reference(row[15], UUID(row[14])) if row[14] and row[15] else None,
+        primary_entity_type=row[16],
+        owning_extension=UUID(row[17]) if row[17] else None,
+        retry_count=row[18] or 0,
+        crashes=row[19],
+        cursor=row[20],
+        auto_delete=bool(row[21]),
+        serial_key=row[22],
+    )
+
+
+def _held(row: Row) -> ClaimedJob:
+    """Enough of a dead worker's job to give it back."""
+    nothing = UUID(int=0)
+    epoch = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+    return ClaimedJob(
+        id=UUID(row[0]),
+        sequence=row[1],
+        lease=row[2],
+        operation_type=0,
+        name="",
+        message_name="",
+        owner=Reference("systemuser", nothing),
+        created_by=nothing,
+        created_on=epoch,
+        started_on=epoch,
+        correlation_id=nothing,
+        correlation_updated=epoch,
+        depth=1,
+        data=None,
+        data_file=None,
+        regarding=None,
+        primary_entity_type=None,
+        owning_extension=None,
+        retry_count=row[5] or 0,
+        crashes=row[6],
+        cursor=row[7],
+        auto_delete=False,
+        serial_key=row[8],
+    )
+
+
+def _text(found: UUID | None) -> str | None:
+    return str(found) if found is not None else None
+
+
+def _shown(raw: str | None) -> str:
+    return raw[:19].replace("T", " ") + " UTC" if raw else "an unknown moment"

@@ -1,0 +1,319 @@
+"""The queue's statements: one for each verb, hand-written, states as literals so that the partial indexes match.
+
+Both databases run the same text; `Statements` holds the few differences. Parameters are the store's raw values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from adjourn.store.contract import Dialect
+
+_COLUMNS = (
+    "asyncoperationid", "operationtype", "name", "messagename", "ownerid", "owneridtype", "owninguser", "owningteam",
+    "owningbusinessunit", "createdby", "createdonbehalfby", "createdon", "modifiedby", "modifiedon", "correlationid",
+    "correlationupdatedtime", "depth", "utcconversiontimezonecode", "regardingobjectid", "regardingobjecttypecode",
+    "primaryentitytype", "owningextensionid", "owningextensiontypecode", "dependencytoken", "serialkey", "requestid",
+    "parentpluginexecutionid", "recurrencepattern", "recurrencestarttime", "scheduleid", "datablobid",
+    "datablobid_name", "postponeuntil",
+)  # fmt: skip
+_UUIDS = frozenset(
+    ("asyncoperationid", "ownerid", "owninguser", "owningteam", "owningbusinessunit", "createdby", "createdonbehalfby",
+     "modifiedby", "correlationid", "regardingobjectid", "owningextensionid", "requestid", "parentpluginexecutionid",
+     "scheduleid", "datablobid")
+)  # fmt: skip
+HISTORY_COLUMNS = (
+    *_COLUMNS, "statecode", "statuscode", "startedon", "completedon", "executiontimespan", "errorcode",
+    "friendlymessage", "retrycount", "workflowstagename", "iswaitingforevent", "retainjobhistory", "waitreason",
+    "imported", "hostid", "lease",
+)  # fmt: skip
+_CLAIMED = (
+    "j.asyncoperationid, j.sequence, j.operationtype, j.name, j.messagename, j.ownerid, j.owneridtype, j.createdby, "
+    "j.createdon, j.correlationid, j.correlationupdatedtime, j.depth, t.data, j.datablobid, j.regardingobjectid, "
+    "j.regardingobjecttypecode, j.primaryentitytype, j.owningextensionid, j.retrycount, j.crashes, j.cursor, "
+    "(SELECT s.asyncautodelete FROM sdkmessageprocessingstep s WHERE s.sdkmessageprocessingstepid = j.owningextensionid), "
+    "j.serialkey"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """All of them, for one dialect."""
+
+    insert: str
+    insert_serial: str
+    insert_text: str
+    insert_file: str
+    insert_history: str
+    lock_tokens: str
+    candidates: str
+    lock_candidates: str
+    claim: str
+    standing: str
+    settle: str
+    settle_text: str
+    promote: str
+    promote_due: str
+    next_due: str
+    interrupts: str
+    held: str
+    workers: str
+    act: str
+    ended: str
+    files_of: str
+    delete: tuple[str, ...]
+    checkpoint: str
+    holds: str
+    require: str
+    why: str
+    ahead: str
+    blocker: str
+    per_class: str
+    fold: str
+    wrong_counts: str
+    headless: str
+    lost_files: str
+    known_files: str
+
+
+@cache
+def statements(dialect: Dialect) -> Statements:
+    """The statements of a dialect."""
+    postgres = dialect == "postgres"
+
+    def uuid(parameter: str) -> str:
+        return f"{parameter}::uuid" if postgres else parameter
+
+    def among(parameter: str, kind: str) -> str:
+        return f"= ANY({parameter}::{kind}[])" if postgres else f"IN (SELECT value FROM json_each({parameter}))"
+
+    def typed(name: str) -> str:
+        return uuid(f":{name}") if name in _UUIDS else f":{name}"
+
+    names = ", ".join(_COLUMNS)
+    values = ", ".join(typed(name) for name in _COLUMNS)
+    moment = "::timestamptz" if postgres else ""
+    text = "::text" if postgres else ""
+    greatest = "statecode, statuscode, waitreason, blocked"
+    # A job with a serial key is blocked while an earlier one of the key is open; rows of one batch see each other.
+    blocked = f"EXISTS (SELECT 1 FROM asyncoperation o WHERE o.serialkey = :serialkey{text} AND o.statecode < 3)"
+    serial_values = (
+        f"CASE WHEN b.blocked OR :waits THEN 1 ELSE 0 END, CASE WHEN b.blocked OR :waits THEN 10 ELSE 0 END, "
+        f"CASE WHEN b.blocked THEN 'token' ELSE :waitreason{text} END, b.blocked"
+    )
+    history = ", ".join(HISTORY_COLUMNS)
+    history_values = ", ".join(typed(name) for name in HISTORY_COLUMNS)
+    skip = " FOR UPDATE SKIP LOCKED" if postgres else ""
+    true, false = ("true", "false")
+    return Statements(
+        # create a job without a serial key
+        insert=(
+            f"INSERT INTO asyncoperation ({names}, statecode, statuscode, waitreason) "
+            f"VALUES ({values}, :statecode, :statuscode, :waitreason)"
+        ),
+        # create a job of a serial key: behind the key's open jobs, if there are any
+        insert_serial=(
+            f"INSERT INTO asyncoperation ({names}, {greatest}) "
+            f"SELECT {_cast_all(values, postgres)}, {serial_values} FROM (SELECT {blocked} AS blocked) b"
+        ),
+        # its long text
+        insert_text=(
+            "INSERT INTO asyncoperationtext (asyncoperationsequence, data, message) VALUES "
+            f"((SELECT sequence FROM asyncoperation WHERE asyncoperationid = {uuid(':id')}), :data, :message)"
+        ),
+        # its file
+        insert_file=(
+            "INSERT INTO fileattachment (fileattachmentid, filename, mimetype, objectid, objectidtypecode, regardingfieldname, "
+            "createdon, filesizeinbytes, iscommitted, versionnumber) VALUES "
+            f"({uuid(':file')}, 'data.json', 'application/json', {uuid(':id')}, 'asyncoperation', 'data', :createdon, :size, "
+            f"{true}, :version)"
+        ),
+        # a row of history: in any state, marked as imported
+        insert_history=f"INSERT INTO asyncoperation ({history}) VALUES ({history_values})",
+        # PostgreSQL: the mutex of serial keys, sorted so that nobody deadlocks; WHERE false locks without a new version
+        lock_tokens=(
+            "INSERT INTO token SELECT DISTINCT t FROM unnest(:tokens::text[]) t ORDER BY t "
+            "ON CONFLICT (token) DO UPDATE SET token = excluded.token WHERE false"
+            if postgres
+            else ""
+        ),
+        # the next Ready jobs of a type
+        candidates=(
+            f"SELECT {_CLAIMED} FROM asyncoperation j LEFT JOIN asyncoperationtext t ON t.asyncoperationsequence = j.sequence "
+            "WHERE j.statecode = 0 AND j.operationtype = :type AND j.sequence > :after ORDER BY j.sequence LIMIT :limit"
+        ),
+        # PostgreSQL: the same, and claimed, in one statement
+        lock_candidates=(
+            "WITH c AS (SELECT asyncoperationid FROM asyncoperation WHERE statecode = 0 AND operationtype = :type "
+            f"AND sequence > :after ORDER BY sequence LIMIT :limit{skip}), "
+            "u AS (UPDATE asyncoperation j SET statecode = 2, statuscode = 20, worker = :worker, lease = :lease, startedon = :now, "
+            "modifiedon = :now, modifiedby = :by::uuid, waitreason = NULL FROM c "
+            "WHERE j.asyncoperationid = c.asyncoperationid RETURNING j.*) "
+            f"SELECT {_CLAIMED} FROM u j LEFT JOIN asyncoperationtext t ON t.asyncoperationsequence = j.sequence ORDER BY j.sequence"
+            if postgres
+            else ""
+        ),
+        # SQLite: claim the candidates
+        claim=(
+            "UPDATE asyncoperation SET statecode = 2, statuscode = 20, worker = :worker, lease = :lease, startedon = :now, "
+            "modifiedon = :now, modifiedby = :by, waitreason = NULL WHERE statecode = 0 AND sequence = :sequence"
+        ),
+        # how claimed jobs stand when their worker comes back; a lease that is gone finds nothing
+        standing=(
+            "SELECT sequence, lease, statuscode, postponeuntil FROM asyncoperation "
+            f"WHERE statecode = 2 AND sequence {among(':sequences', 'bigint')}{' FOR UPDATE' if postgres else ''}"
+        ),
+        # settle one run, fenced by its lease
+        settle=(
+            "UPDATE asyncoperation SET statecode = :statecode, statuscode = :statuscode, completedon = :completedon, "
+            "postponeuntil = :postponeuntil, waitreason = :waitreason, waitdetail = :waitdetail, retrycount = :retrycount, "
+            "crashes = :crashes, cursor = :cursor, errorcode = :errorcode, friendlymessage = :friendlymessage, "
+            f"executiontimespan = :seconds, modifiedon = :now, modifiedby = {uuid(':by')}, worker = NULL, lease = NULL "
+            "WHERE sequence = :sequence AND lease = :lease AND statecode = 2"
+        ),
+        # the long message of a failure
+        settle_text=(
+            "INSERT INTO asyncoperationtext (asyncoperationsequence, message) VALUES (:sequence, :message) "
+            "ON CONFLICT (asyncoperationsequence) DO UPDATE SET message = excluded.message"
+        ),
+        # the next job of a serial key whose head has just left
+        promote=(
+            "UPDATE asyncoperation SET blocked = false, "
+            f"statecode = CASE WHEN postponeuntil > :now{moment} OR waitreason IN ('paused', 'event') THEN 1 ELSE 0 END, "
+            f"statuscode = CASE WHEN postponeuntil > :now{moment} OR waitreason IN ('paused', 'event') THEN 10 ELSE 0 END, "
+            f"waitreason = CASE WHEN waitreason IN ('paused', 'event') THEN waitreason WHEN postponeuntil > :now{moment} "
+            "THEN 'postponed' END "
+            "WHERE blocked AND asyncoperationid = (SELECT n.asyncoperationid FROM asyncoperation n WHERE n.serialkey = :key "
+            "AND n.sequence > :sequence AND n.statecode < 3 ORDER BY n.sequence LIMIT 1)"
+        ),
+        # postponed jobs whose moment has come
+        promote_due=(
+            f"UPDATE asyncoperation SET statecode = 0, statuscode = 0, waitreason = NULL, waitdetail = NULL, postponeuntil = NULL, "
+            f"modifiedon = :now, modifiedby = {uuid(':by')} WHERE asyncoperationid IN (SELECT asyncoperationid FROM asyncoperation "
+            f"WHERE statecode = 1 AND postponeuntil IS NOT NULL AND NOT blocked AND postponeuntil <= :now{moment} "
+            f"AND recurrencepattern IS NULL ORDER BY postponeuntil, sequence LIMIT :limit{skip}) RETURNING sequence"
+        ),
+        # when the next one is due
+        next_due=(
+            "SELECT min(postponeuntil) FROM asyncoperation WHERE statecode = 1 AND postponeuntil IS NOT NULL AND NOT blocked "
+            "AND recurrencepattern IS NULL"
+        ),
+        # a worker's jobs that somebody asked to pause or to stop
+        interrupts=(
+            "SELECT asyncoperationid, lease, statuscode FROM asyncoperation WHERE statecode = 2 AND worker = :worker "
+            "AND statuscode IN (21, 22)"
+        ),
+        # everything that workers hold, to give it back
+        held=(
+            "SELECT asyncoperationid, sequence, lease, statuscode, postponeuntil, retrycount, crashes, cursor, serialkey "
+            f"FROM asyncoperation WHERE statecode = 2 AND worker {among(':workers', 'text')} ORDER BY sequence"
+            f"{' FOR UPDATE' if postgres else ''}"
+        ),
+        # who holds jobs at all
+        workers="SELECT DISTINCT worker FROM asyncoperation WHERE statecode = 2",
+        # a person's action: compare and set on the status that was decided upon
+        act=(
+            "UPDATE asyncoperation SET statecode = :statecode, statuscode = :statuscode, postponeuntil = :postponeuntil, "
+            "waitreason = :waitreason, waitdetail = NULL, completedon = :completedon, errorcode = :errorcode, "
+            f"modifiedon = :now, modifiedby = {uuid(':by')} WHERE asyncoperationid = {uuid(':id')} AND statuscode = :was"
+        ),
+        # of jobs about to end or go: their serial keys and whether they are heads
+        ended=(
+            "SELECT asyncoperationid, sequence, serialkey, blocked, statecode FROM asyncoperation "
+            f"WHERE asyncoperationid {among(':ids', 'uuid')}{' FOR UPDATE' if postgres else ''}"
+        ),
+        # of jobs about to go: their files
+        files_of=(
+            "SELECT fileattachmentid FROM fileattachment WHERE objectidtypecode = 'asyncoperation' "
+            f"AND objectid {among(':ids', 'uuid')}"
+        ),
+        # deletion: what hangs on a job, then the job
+        delete=(
+            f"DELETE FROM asyncoperationtext WHERE asyncoperationsequence IN (SELECT sequence FROM asyncoperation "
+            f"WHERE asyncoperationid {among(':ids', 'uuid')})",
+            f"DELETE FROM fileattachment WHERE objectidtypecode = 'asyncoperation' AND objectid {among(':ids', 'uuid')}",
+            f"DELETE FROM bulkdeletefailure WHERE asyncoperationid {among(':ids', 'uuid')}",
+            f"DELETE FROM bulkdeleteoperation WHERE asyncoperationid {among(':ids', 'uuid')}",
+            f"DELETE FROM duplicaterecord WHERE asyncoperationid {among(':ids', 'uuid')}",
+            f"DELETE FROM workflowlog WHERE asyncoperationid {among(':ids', 'uuid')}",
+            f"DELETE FROM asyncoperation WHERE asyncoperationid {among(':ids', 'uuid')}",
+        ),
+        # a handler's progress
+        checkpoint=(
+            "UPDATE asyncoperation SET cursor = coalesce(:cursor, cursor), progresstext = coalesce(:text, progresstext), "
+            "progresspercent = coalesce(:percent, progresspercent) "
+            f"WHERE asyncoperationid = {uuid(':id')} AND lease = :lease AND statecode = 2"
+        ),
+        # whether a lease still holds
+        holds=(
+            f"SELECT statuscode FROM asyncoperation WHERE asyncoperationid = {uuid(':id')} AND lease = :lease AND statecode = 2"
+            f"{' FOR UPDATE' if postgres else ''}"
+        ),
+        # how a job stands
+        require=(
+            "SELECT statuscode, modifiedon, sequence, serialkey, blocked, postponeuntil, waitreason, recurrencepattern, "
+            f"operationtype FROM asyncoperation WHERE asyncoperationid = {uuid(':id')}"
+        ),
+        # everything that `why` speaks of
+        why=(
+            "SELECT statuscode, waitreason, waitdetail, postponeuntil, operationtype, sequence, serialkey, dependencytoken, worker, "
+            "startedon, friendlymessage, completedon, progresstext, progresspercent, blocked FROM asyncoperation "
+            f"WHERE asyncoperationid = {uuid(':id')}"
+        ),
+        # Ready jobs of a type before a sequence
+        ahead=(
+            "SELECT count(*) FROM (SELECT 1 FROM asyncoperation WHERE statecode = 0 AND operationtype = :type "
+            "AND sequence < :sequence LIMIT 10000) a"
+        ),
+        # the head that a blocked job waits for
+        blocker=(
+            "SELECT asyncoperationid, name, statuscode, postponeuntil FROM asyncoperation WHERE serialkey = :key AND statecode < 3 "
+            "AND NOT blocked"
+        ),
+        # running jobs by type
+        per_class=(
+            "SELECT operationtype, coalesce(sum(n), 0) FROM jobcount WHERE statecode = :state GROUP BY operationtype"
+        ),
+        # PostgreSQL: add up the addends of the counts
+        fold=(
+            "WITH d AS (DELETE FROM jobcount WHERE ctid = ANY (ARRAY(SELECT ctid FROM jobcount LIMIT 10000 FOR UPDATE SKIP LOCKED)) "
+            "RETURNING *) INSERT INTO jobcount SELECT ownerid, owningbusinessunit, statecode, statuscode, operationtype, datablobid, "
+            "sum(n) FROM d GROUP BY 1, 2, 3, 4, 5, 6 HAVING sum(n) <> 0"
+            if postgres
+            else ""
+        ),
+        # doctor: counts that are not true
+        wrong_counts=(
+            "SELECT statecode, statuscode, operationtype, sum(n) FROM (SELECT statecode, statuscode, operationtype, n FROM jobcount "
+            "UNION ALL SELECT statecode, statuscode, operationtype, -1 FROM asyncoperation) d "
+            "GROUP BY statecode, statuscode, operationtype HAVING sum(n) <> 0"
+        ),
+        # doctor: serial keys with open jobs and no head
+        headless=(
+            "SELECT serialkey, count(*) FROM asyncoperation WHERE serialkey IS NOT NULL AND statecode < 3 GROUP BY serialkey "
+            "HAVING sum(CASE WHEN NOT blocked THEN 1 ELSE 0 END) <> 1"
+        ),
+        # doctor: jobs whose file has no attachment row, or the reverse
+        lost_files=(
+            "SELECT asyncoperationid, datablobid FROM asyncoperation WHERE datablobid IS NOT NULL AND NOT imported AND NOT EXISTS "
+            "(SELECT 1 FROM fileattachment f WHERE f.fileattachmentid = asyncoperation.datablobid)"
+        ),
+        known_files=f"SELECT fileattachmentid FROM fileattachment WHERE fileattachmentid {among(':ids', 'uuid')}",
+    )
+
+
+def _cast_all(values: str, postgres: bool) -> str:
+    """In a SELECT list PostgreSQL cannot infer a parameter's type from the column that it goes to."""
+    if not postgres:
+        return values
+    kinds = {
+        "operationtype": "integer", "depth": "integer", "utcconversiontimezonecode": "integer", "createdon": "timestamptz",
+        "modifiedon": "timestamptz", "correlationupdatedtime": "timestamptz", "recurrencestarttime": "timestamptz",
+        "postponeuntil": "timestamptz",
+    }  # fmt: skip
+    parts = []
+    for value in values.split(", "):
+        name = value.removeprefix(":").partition("::")[0]
+        parts.append(value if "::" in value else f"{value}::{kinds.get(name, 'text')}")
+    return ", ".join(parts)

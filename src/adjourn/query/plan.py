@@ -1,0 +1,114 @@
+"""A compiled question: SQL with its parameters, and what each column of the answer means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from adjourn.metadata.model import Column, Table
+
+Kind = Literal["column", "group", "aggregate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One value of an answer's row.
+
+    key: its name in the answer: the alias, `link.column` for a column of a FetchXML link, or the logical name. (The Web
+    API prints a lookup without an alias as `Column.property`.)
+    column: says how the raw value reads. For an aggregate or a part of a date it is made up, of the result's type.
+    source: the column behind it. path: the navigation properties of the $expand in which it lies. alias: its link's.
+    index, name_index, table_index: where in a raw row lie the value, the name of a lookup's target (only if the plan was
+    compiled with `names`), and the target's table (polymorphic lookups).
+    An expanded record is null when the output with its table's primary key in this path is.
+    """
+
+    key: str
+    column: Column
+    kind: Kind
+    index: int
+    source: Column
+    path: tuple[str, ...] = ()
+    alias: str | None = None
+    aliased: bool = False
+    name_index: int | None = None
+    table_index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SortOutput:
+    """One sort key: where its raw value lies in a row, for the cookie of the next page. name: the element's in a cookie."""
+
+    name: str
+    column: Column
+    index: int
+    descending: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """What all plans of one shape share. Compared by identity: what is derived from it can be kept by it."""
+
+    table: Table
+    outputs: tuple[Output, ...]
+    sort: tuple[SortOutput, ...]
+    sql: str
+    total_sql: str | None
+    counted: bool
+    total_counted: bool
+    width: int
+    """Number of columns of a raw row, those of sort keys that are no output among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionPlan:
+    """A collection-valued $expand: one statement for all the parents of a page."""
+
+    navigation: str
+    parent_column: str
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A question, ready to be run.
+
+    size: rows of this page, None for all of them. limit: rows to fetch, one more than the page where another may follow.
+    counted, total_counted: answered from the counts (`counts`) instead of the table.
+    """
+
+    shape: Shape
+    parameters: dict[str, Any]
+    language: str
+    size: int | None
+    number: int
+    top: int | None
+    collections: tuple[CollectionPlan, ...] = field(default=())
+
+    @property
+    def table(self) -> Table:
+        return self.shape.table
+
+    @property
+    def sql(self) -> str:
+        return self.shape.sql
+
+    @property
+    def total_sql(self) -> str | None:
+        return self.shape.total_sql
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        return self.shape.outputs
+
+    @property
+    def sort(self) -> tuple[SortOutput, ...]:
+        return self.shape.sort
+
+    @property
+    def counted(self) -> bool:
+        return self.shape.counted
+
+    @property
+    def total_counted(self) -> bool:
+        return self.shape.total_counted
