@@ -18,8 +18,8 @@ class Output:
     API prints a lookup without an alias as `Column.property`.)
     column: says how the raw value reads. For an aggregate or a part of a date it is made up, of the result's type.
     source: the column behind it. path: the navigation properties of the $expand in which it lies. alias: its link's.
-    index, name_index, table_index: where in a raw row lie the value, the name of a lookup's target (only if the plan was
-    compiled with `names`), and the target's table (polymorphic lookups).
+    index, name_index, table_index: where in a raw row lie the value, the name of a lookup's target (only if the plan
+    was compiled with `names`), and the target's table (polymorphic lookups).
     An expanded record is null when the output with its table's primary key in this path is.
     """
 
@@ -37,7 +37,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class SortOutput:
-    """One sort key: where its raw value lies in a row, for the cookie of the next page. name: the element's in a cookie."""
+    """One sort key: where its raw value lies in a row, for the next page's cookie, in which `name` is its element."""
 
     name: str
     column: Column
@@ -73,7 +73,7 @@ class CollectionPlan:
 class Plan:
     """A question, ready to be run.
 
-    size: rows of this page, None for all of them. limit: rows to fetch, one more than the page where another may follow.
+    size: rows of this page, None for all of them. One row more is fetched where another page may follow.
     counted, total_counted: answered from the counts (`counts`) instead of the table.
     """
 

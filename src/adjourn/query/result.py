@@ -9,7 +9,7 @@ from adjourn.query.plan import Plan
 from adjourn.store.contract import Reader, Row
 
 KEYSET_CHARACTERS_MAX = 2000
-"""Sort keys longer than this in all do not go into a cookie (a URL has an end): such pages are found by their number."""
+"""Sort keys longer than this in all do not go into a cookie (a URL has an end): such pages are found by number."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ PLATFORM = Caller(UUID(config.SYSTEM_USER_ID), UUID(config.ROOT_BUSINESS_UNIT_ID
 
 
 def predicate(table: Table, caller: Caller, dialect: Dialect) -> tuple[str, dict[str, Any]]:
-    """The condition under which `caller` sees a row of `table`, over the alias `s`, with its parameters; "" for every row.
+    """The condition, over the alias `s`, under which `caller` sees a row of `table`, with its parameters; "" for all.
 
     The text may depend on the caller's depths (`depths`), never on his ids: they are parameters.
     """
