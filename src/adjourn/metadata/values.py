@@ -33,7 +33,7 @@ INT64_MAX = 2**63 - 1
 _MOMENT = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?\s*(Z|z|[+-]\d{2}:?\d{2})?)?"
 )
-_TEXTS = (ColumnType.STRING, ColumnType.MEMO, ColumnType.ENTITYNAME)
+TEXTS = (ColumnType.STRING, ColumnType.MEMO, ColumnType.ENTITYNAME)
 _SCALED = (ColumnType.DECIMAL, ColumnType.MONEY)
 _GUIDS = (ColumnType.UNIQUEIDENTIFIER, ColumnType.FILE)
 _WHOLE = (ColumnType.INTEGER, ColumnType.BIGINT, ColumnType.MANAGEDPROPERTY)
@@ -47,7 +47,7 @@ def check(column: Column, value: Any) -> Any:
     if value is None:
         return None
     kind = column.type
-    if kind in _TEXTS:
+    if kind in TEXTS:
         return _text(column, value)
     if kind.is_lookup:
         return _lookup(column, value)
