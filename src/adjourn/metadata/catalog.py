@@ -77,9 +77,11 @@ def _table(
     outgoing = many_to_one[name]
     incoming = tuple(found for group in many_to_one.values() for found in group if found.referenced == name)
     joined = tuple(found for found in many_to_many if name in (found.table1, found.table2))
-    by_collection: dict[str, Relationship | ManyToMany] = {found.name: found for found in (*incoming, *joined)}
-    if len(by_collection) != len(incoming) + len(joined):
-        raise MetadataError(f"{name}.json: two relationships to this table share a name")
+    by_navigation = {found.navigation: found for found in outgoing}
+    by_collection: dict[str, Relationship | ManyToMany] = {found.name: found for found in incoming}
+    by_collection |= {found.name: found for found in joined}
+    if len({*by_navigation, *by_collection}) != len(outgoing) + len(incoming) + len(joined):
+        raise MetadataError(f"{name}.json: two relationships of this table share a name")
     return Table(
         logical=name,
         schema=header["schema"],
@@ -99,7 +101,7 @@ def _table(
         is_intersect=header.get("is_intersect", False),
         events=header.get("events", True),
         by_property={c.property: c for c in columns.values() if c.readable and c.storage != "derived"},
-        by_navigation={found.navigation: found for found in outgoing},
+        by_navigation=by_navigation,
         by_collection=by_collection,
     )
 
@@ -147,12 +149,11 @@ def _column(table: str, entry: Mapping[str, Any], choices: Mapping[str, Choice],
 def _derived(column: Column) -> Iterator[Column]:
     if not column.readable or not (column.type.is_lookup or column.choice is not None):
         return
-    suffixes = ("name", "yominame") if column.type.is_lookup else ("name",)
-    for suffix in suffixes:
+    for suffix in ("Name", "YomiName") if column.type.is_lookup else ("Name",):
         yield Column(
             table=column.table,
-            logical=f"{column.logical}{suffix}",
-            schema=f"{column.schema}{suffix.capitalize()}",
+            logical=f"{column.logical}{suffix.lower()}",
+            schema=f"{column.schema}{suffix}",
             type=ColumnType.STRING,
             creatable=False,
             updatable=False,
@@ -183,7 +184,7 @@ def _many_to_one(name: str, document: Mapping[str, Any], raw: Mapping[str, Any])
         if ColumnType(entry["type"]).is_lookup:
             for target in entry["targets"]:
                 if target not in raw:
-                    raise MetadataError(f"{name}.json: lookup '{entry['name']}' leads to '{target}', which does not exist")
+                    raise MetadataError(f"{name}.json: lookup '{entry['name']}' leads to '{target}', which is no table")
                 if (entry["name"], target) not in named:
                     yield _unnamed(name, entry, target, raw)
 
@@ -205,6 +206,4 @@ def _many_to_many(raw: Mapping[str, Any]) -> Iterator[ManyToMany]:
     for name, document in raw.items():
         joins = document["table"].get("joins")
         if joins:
-            yield ManyToMany(
-                joins["name"], name, joins["table1"], joins["column1"], joins["table2"], joins["column2"]
-            )
+            yield ManyToMany(joins["name"], name, joins["table1"], joins["column1"], joins["table2"], joins["column2"])

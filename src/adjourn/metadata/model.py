@@ -200,6 +200,18 @@ class Table:
         """The columns that languages see, in the table's order, derived ones left out."""
         return (column for column in self.columns.values() if column.readable and column.storage != "derived")
 
+    def bound(self, navigation: str) -> Column | None:
+        """The lookup that `<navigation>@odata.bind` sets; None if there is none of that name.
+
+        Besides the navigation properties these are owner and customer lookups by their own name (`ownerid@odata.bind`),
+        which lead to whichever table the bound address names.
+        """
+        relationship = self.by_navigation.get(navigation)
+        column = self.columns.get(relationship.column if relationship else navigation)
+        if column is None or not column.type.is_lookup or not (relationship or column.polymorphic):
+            return None
+        return column
+
     @property
     def user_owned(self) -> bool:
         return self.ownership == "UserOwned"
@@ -221,6 +233,8 @@ class Catalog:
             from adjourn import errors
 
             raise errors.UnknownResource(
-                f"Table '{logical[:100]}' does not exist.{errors.nearest(logical, self.tables)}", code=0x80041102, status=400
+                f"Table '{logical[:100]}' does not exist.{errors.nearest(logical, self.tables)}",
+                code=0x80041102,
+                status=400,
             )
         return found

@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, date, datetime, tzinfo
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Any
 from uuid import UUID
 
@@ -31,8 +31,11 @@ from adjourn.metadata.model import Column, ColumnType, Reference
 YEAR_MIN, YEAR_MAX = 1753, 9999
 INT64_MAX = 2**63 - 1
 _MOMENT = re.compile(
-    r"(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?\s*(Z|z|[+-]\d{2}:?\d{2})?)?"
+    r"(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?\s*(Z|z|[+-]\d{2}:?\d{2})?)?",
+    re.ASCII,
 )
+_GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|[0-9A-Fa-f]{32}")
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
 TEXTS = (ColumnType.STRING, ColumnType.MEMO, ColumnType.ENTITYNAME)
 _SCALED = (ColumnType.DECIMAL, ColumnType.MONEY)
 _GUIDS = (ColumnType.UNIQUEIDENTIFIER, ColumnType.FILE)
@@ -64,11 +67,10 @@ def check(column: Column, value: Any) -> Any:
     if kind in _SCALED:
         return _scaled(column, value)
     if kind is ColumnType.DOUBLE:
-        if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not math.isfinite(value):
-            raise _wrong(column, value, "a number")
-        return _in_range(column, float(value))
+        return _double(column, value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise _wrong(column, value, "a whole number")
+    value = int(value)  # an IntEnum is welcome, and leaves as what the store knows
     if kind.is_choice:
         return _option(column, value)
     if kind is ColumnType.INTEGER and not -(2**31) <= value < 2**31:
@@ -94,7 +96,7 @@ def to_raw(column: Column, value: Any, dialect: str) -> Any:
     if kind is ColumnType.BOOLEAN:
         return bool(value) if dialect == "postgres" else int(value)
     if kind in _SCALED:
-        return int(Decimal(value).scaleb(column.precision).to_integral_value())
+        return int(Decimal(str(value)).scaleb(column.precision).to_integral_value(ROUND_HALF_UP))
     return value
 
 
@@ -132,7 +134,7 @@ def to_wire(column: Column, raw: Any) -> Any:
 
 def moment_text(value: datetime) -> str:
     """A moment in the store's fixed-width text."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f").rjust(26, "0") + "Z"
+    return value.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def moment_wire(raw: str) -> str:
@@ -153,8 +155,7 @@ def formatted(column: Column, raw: Any, zone: tzinfo) -> str | None:
     if kind in _WHOLE:
         return f"{raw:,}"
     if kind is ColumnType.DATETIME:
-        local = datetime.fromisoformat(raw).astimezone(zone)
-        return f"{local.month}/{local.day}/{local.year} {local.hour % 12 or 12}:{local.minute:02} {'AM' if local.hour < 12 else 'PM'}"
+        return _read_aloud(datetime.fromisoformat(raw), zone)
     if kind is ColumnType.DATE:
         day = date.fromisoformat(raw)
         return f"{day.month}/{day.day}/{day.year}"
@@ -176,15 +177,19 @@ def guid(value: Any, name: str) -> UUID:
         text = value.strip()
         if text.startswith("{") and text.endswith("}"):
             text = text[1:-1]
-        if re.fullmatch(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|[0-9A-Fa-f]{32}", text):
+        if _GUID.fullmatch(text):
             return UUID(text)
     raise InvalidRequest(
-        f"'{name}' must be a guid such as 0190a3c2-7c1e-7b30-9d2a-5f6e7d8c9b0a, found {shown(value)}.", code=errors.GUID_INVALID
+        f"'{name}' must be a guid such as 0190a3c2-7c1e-7b30-9d2a-5f6e7d8c9b0a, found {shown(value)}.",
+        code=errors.GUID_INVALID,
     )
 
 
 def moment(value: Any, name: str) -> datetime:
-    """A moment in UTC. A text without an offset means UTC; digits below a microsecond are cut. Raises InvalidRequest."""
+    """A moment in UTC. A text without an offset means UTC; digits below a microsecond are cut.
+
+    Raises InvalidRequest (0x80040239), also outside the years that Dataverse accepts.
+    """
     if isinstance(value, datetime):
         found: datetime | None = value if value.tzinfo else value.replace(tzinfo=UTC)
     else:
@@ -196,7 +201,8 @@ def moment(value: Any, name: str) -> datetime:
             found = None
     if found is None or not YEAR_MIN <= found.year <= YEAR_MAX:
         raise InvalidRequest(
-            f"'{name}' must be a moment such as 2030-01-31T13:45:00Z, from year {YEAR_MIN} to {YEAR_MAX}, found {shown(value)}.",
+            f"'{name}' must be a moment such as 2030-01-31T13:45:00Z, from year {YEAR_MIN} to {YEAR_MAX}, "
+            f"found {shown(value)}.",
             code=errors.DATETIME_INVALID,
         )
     return found
@@ -204,7 +210,10 @@ def moment(value: Any, name: str) -> datetime:
 
 def shown(value: Any) -> str:
     """A value in an error message: short, and on one line."""
+    if isinstance(value, int) and abs(value) >= 10**60:
+        return "a number of more than 60 digits (int)"  # Python refuses to print very long ones
     text = value if isinstance(value, str) else repr(value)
+    text = text.encode("utf-8", "backslashreplace").decode().translate(_CONTROLS)
     cut = text if len(text) <= 60 else text[:57] + "..."
     return f"'{cut}'" if isinstance(value, str) else f"{cut} ({type(value).__name__})"
 
@@ -245,16 +254,16 @@ def _text(column: Column, value: Any) -> str:
     if not isinstance(value, str):
         raise _wrong(column, value, "a text")
     if "\x00" in value:
-        raise _wrong(column, value.replace("\x00", "\\0"), "a text without NUL characters")
+        raise _wrong(column, value, "a text without NUL characters")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise InvalidValue(f"'{column.logical}' of '{column.table}' holds half of a surrogate pair; send valid Unicode.") from None
+        raise _wrong(column, value, "valid Unicode, without halves of surrogate pairs") from None
     if column.max_length is not None and len(value) > column.max_length:
         # The documented text, both blanks included (webapi.md §18): clients match on it.
         raise InvalidRequest(
-            f"A validation error occurred.  The length of the '{column.logical}' attribute of the '{column.table}' entity "
-            f"exceeded the maximum allowed length of '{column.max_length}'.",
+            f"A validation error occurred.  The length of the '{column.logical}' attribute of the '{column.table}' "
+            f"entity exceeded the maximum allowed length of '{column.max_length}'.",
             code=errors.STRING_TOO_LONG,
         )
     return value
@@ -269,8 +278,8 @@ def _lookup(column: Column, value: Any) -> Reference:
         raise _wrong(column, value, f"a pair (table, id) with one of the tables {', '.join(column.targets)}")
     if table not in column.targets:
         raise InvalidRequest(
-            f"Lookup '{column.logical}' of '{column.table}' leads to {', '.join(column.targets)}, not to '{str(table)[:100]}'."
-            f"{errors.nearest(str(table), column.targets)}"
+            f"Lookup '{column.logical}' of '{column.table}' leads to {', '.join(column.targets)}, "
+            f"not to '{str(table)[:100]}'.{errors.nearest(str(table), column.targets)}"
         )
     return Reference(str(table), guid(record_id, column.logical))
 
@@ -288,27 +297,51 @@ def _option(column: Column, value: int) -> int:
     return value
 
 
-def _scaled(column: Column, value: Any) -> Decimal:
+def _double(column: Column, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise _wrong(column, value, "a number")
     try:
-        found = Decimal(str(value))
-        scaled = found.scaleb(column.precision).to_integral_value() if found.is_finite() else Decimal(INT64_MAX) + 1
-    except InvalidOperation:
-        scaled = Decimal(INT64_MAX) + 1
-    if abs(scaled) > INT64_MAX:
+        found = float(value)
+    except (OverflowError, ValueError):  # an int beyond any float; a signalling NaN
+        found = math.inf
+    if not math.isfinite(found):
+        raise _wrong(column, value, "a finite number")
+    return float(_in_range(column, found))
+
+
+def _scaled(column: Column, value: Any) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        raise _wrong(column, value, "a number")
+    # A float means the digits that it prints. Bounded first: arithmetic on what is left cannot fail.
+    found = value if isinstance(value, Decimal) else Decimal(repr(value) if isinstance(value, float) else value)
+    if not found.is_finite() or abs(found) > INT64_MAX:
         raise _wrong(column, value, "a finite number within the column's range")
-    rounded: Decimal = scaled.scaleb(-column.precision)
-    return Decimal(_in_range(column, rounded))
+    with localcontext(prec=60):
+        scaled = found.scaleb(column.precision).to_integral_value(ROUND_HALF_UP)
+        if abs(scaled) > INT64_MAX:
+            raise _wrong(column, value, "a finite number within the column's range")
+        return Decimal(_in_range(column, scaled.scaleb(-column.precision)))
 
 
 def _in_range(column: Column, value: Any) -> Any:
-    if (column.minimum is not None and value < column.minimum) or (column.maximum is not None and value > column.maximum):
+    low, high = column.minimum, column.maximum
+    if (low is not None and value < low) or (high is not None and value > high):
+        accepted = (
+            f"at least {low:,}" if high is None else f"at most {high:,}" if low is None else f"{low:,} to {high:,}"
+        )
         raise InvalidValue(
-            f"{shown(value)} is outside the range of '{column.logical}' of '{column.table}': "
-            f"{column.minimum:,} to {column.maximum:,}."
+            f"{shown(value)} is outside the range of '{column.logical}' of '{column.table}': {accepted}."
         )
     return value
+
+
+def _read_aloud(moment_: datetime, zone: tzinfo) -> str:
+    try:
+        local = moment_.astimezone(zone)
+    except OverflowError:  # the last day of year 9999 means "never"; east of Greenwich it has no local time
+        local = moment_
+    half = "AM" if local.hour < 12 else "PM"
+    return f"{local.month}/{local.day}/{local.year} {local.hour % 12 or 12}:{local.minute:02} {half}"
 
 
 def _wrong(column: Column, value: Any, accepted: str) -> InvalidValue:
