@@ -90,7 +90,7 @@ def lock_tokens(tx: Transaction, keys: Iterable[str | None]) -> None:
 
 
 def claim(
-    tx: Transaction, *, operation_types: Sequence[int], limit: int, worker: str, after_sequence: int = 0
+    tx: Transaction, *, operation_types: Sequence[int], limit: int, worker: str, from_sequence: int = 0
 ) -> list[ClaimedJob]:
     """Take at most `limit` Ready jobs of some types, the earliest first, under one new lease."""
     sql = statements(tx.dialect)
@@ -100,7 +100,7 @@ def claim(
     for operation_type in operation_types:
         if limit <= len(claimed):
             break
-        parameters = {"type": operation_type, "after": after_sequence, "limit": limit - len(claimed)}
+        parameters = {"type": operation_type, "after": from_sequence, "limit": limit - len(claimed)}
         held = {"worker": worker, "lease": lease, "now": now, "by": SYSTEM}
         if tx.dialect == "postgres":
             rows = tx.rows(sql.lock_candidates, {**parameters, **held})

@@ -1,0 +1,1 @@
+"""The demo organization: what `make run` and `adjourn serve --demo` show."""
