@@ -7,6 +7,7 @@ derived name columns (`statecodename`, `createdbyname`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
@@ -18,6 +19,7 @@ from adjourn.metadata.model import Catalog, Choice, Column, ColumnType, ManyToMa
 
 _YES_NO = ("No", "Yes")
 _NAME_LENGTH = 4000
+_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|_")
 
 
 class MetadataError(Exception):
@@ -68,8 +70,9 @@ def _table(
         if column.logical in columns:
             raise MetadataError(f"{name}.json: column '{column.logical}' stands there twice")
         columns[column.logical] = column
+    lengths = {entry["name"]: entry["name_length"] for entry in document["columns"] if "name_length" in entry}
     for column in list(columns.values()):
-        for derived in _derived(column):
+        for derived in _derived(column, lengths.get(column.logical, _NAME_LENGTH)):
             columns.setdefault(derived.logical, derived)
     for needed in (header["primary_id"], header["primary_name"]):
         if needed is not None and needed not in columns:
@@ -130,7 +133,7 @@ def _column(table: str, entry: Mapping[str, Any], choices: Mapping[str, Choice],
         logical=name,
         schema=entry["schema"],
         type=kind,
-        display=entry.get("display", ""),
+        display=entry.get("display") or _WORDS.sub(" ", entry["schema"]),
         required=entry.get("required", False),
         creatable=entry.get("create", True),
         updatable=entry.get("update", True) and name != primary_id,
@@ -146,7 +149,7 @@ def _column(table: str, entry: Mapping[str, Any], choices: Mapping[str, Choice],
     )
 
 
-def _derived(column: Column) -> Iterator[Column]:
+def _derived(column: Column, length: int) -> Iterator[Column]:
     if not column.readable or not (column.type.is_lookup or column.choice is not None):
         return
     for suffix in ("Name", "YomiName") if column.type.is_lookup else ("Name",):
@@ -157,7 +160,7 @@ def _derived(column: Column) -> Iterator[Column]:
             type=ColumnType.STRING,
             creatable=False,
             updatable=False,
-            max_length=_NAME_LENGTH,
+            max_length=length,
             storage="derived",
             derives=column.logical,
         )
