@@ -46,6 +46,14 @@ def older(name: str) -> Window:
     return lambda now, n: (None, _moved(midnight(now), name, -n))
 
 
+def last_seven_days(now: datetime, n: int) -> Bounds:
+    return last("day")(now, 7)
+
+
+def next_seven_days(now: datetime, n: int) -> Bounds:
+    return following("day")(now, 7)
+
+
 def last_hours(now: datetime, n: int) -> Bounds:
     return _steps(_hour(now), timedelta(hours=1), -n), now
 
