@@ -1,0 +1,58 @@
+# Everything that this project does from a fresh checkout. Needs python3 (3.11 or newer), make and a package index.
+
+VENV := .venv
+BIN := $(VENV)/bin
+DATABASE ?= sqlite:///var/adjourn.db
+HTTP ?= 127.0.0.1:8080
+PYTEST_OPTIONS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench simulate requirements prove clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+# The newest Python that will do; a stamp file per set of packages, made anew when pyproject.toml changes.
+$(VENV)/bin/python:
+	@python=""; for candidate in python3.14 python3.13 python3.12 python3.11 python3; do \
+	  if command -v $$candidate >/dev/null 2>&1 && $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+	    python=$$candidate; break; fi; done; \
+	if [ -z "$$python" ]; then echo "adjourn needs Python 3.11 or newer (found: $$(python3 --version 2>&1))" >&2; exit 1; fi; \
+	$$python -m venv $(VENV) || { rm -rf $(VENV); echo "$$python cannot make a virtual environment; on Debian: apt install python3-venv" >&2; exit 1; }
+
+$(VENV)/installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/installed-test: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@$(BIN)/python -m tests.support.postgres --available >/dev/null 2>&1 || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,test-postgres]'
+	@touch $@ $(VENV)/installed
+
+run: $(VENV)/installed  ## start the service with the demo organization
+	$(BIN)/adjourn serve --database '$(DATABASE)' --http '$(HTTP)' --demo
+
+test: check  ## check, then run all tests but the long suites
+	$(BIN)/python -m pytest -m 'not long' $(PYTEST_OPTIONS)
+
+check: $(VENV)/installed-test  ## lint, types, import direction
+	$(BIN)/ruff check src tests benchmarks tools
+	$(BIN)/ruff format --check src tests benchmarks tools
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+bench: $(VENV)/installed-test  ## measure against yardsticks in the same run; writes docs/performance.md
+	$(BIN)/python -m benchmarks
+
+simulate: $(VENV)/installed-test  ## the long run of the seeded simulation
+	$(BIN)/python -m pytest tests/simulation -m 'long or not long' $(PYTEST_OPTIONS)
+
+requirements: $(VENV)/installed-test  ## rows of docs/requirements.md owed so far without a passing test
+	$(BIN)/python -m tools.requirements
+
+prove: $(VENV)/installed-test  ## run the tests of the requirements as written, long ones too
+	$(BIN)/python -m pytest -m 'requirement' $(PYTEST_OPTIONS)
+
+clean:  ## remove what the targets made, but no database
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""What each operation type of a job does: one module per type, found through `OPERATIONS`."""
