@@ -1,8 +1,8 @@
 """Where the data lies: one contract, two databases.
 
-    sqlite:///var/adjourn.db      relative to the working directory
-    sqlite:////srv/adjourn.db     absolute
-    postgresql://user@host/name   several worker and web hosts on one database
+sqlite:///var/adjourn.db      relative to the working directory
+sqlite:////srv/adjourn.db     absolute
+postgresql://user@host/name   several worker and web hosts on one database
 """
 
 from __future__ import annotations

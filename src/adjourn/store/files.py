@@ -2,21 +2,21 @@
 
 A file is written under a temporary name, synced, renamed and its folder synced before the transaction that mentions it
 commits; it is removed only after the transaction that forgets it has. A crash in between leaves a file that no row
-mentions, never a row without its file; `sweep` removes such files when they are old enough to belong to no running unit.
+mentions, never a row without its file; `SqliteStore.sweep_files` removes it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from uuid import UUID
 
 from adjourn.errors import NotFound
 from adjourn.store import faults
 
-_SWEEP_BATCH = 500
+_BATCH_FILES = 500
 
 
 class FileFolder:
@@ -54,31 +54,16 @@ class FileFolder:
             (self._path / str(file_id)).unlink(missing_ok=True)
             (self._path / f"{file_id}.part").unlink(missing_ok=True)
 
-    def sweep(self, known: Callable[[Sequence[UUID]], set[UUID]], older_than: datetime) -> int:
-        """Remove files older than a moment that `known` does not know; returns how many."""
-        if not self._path.exists():
-            return 0
-        removed = 0
-        batch: list[UUID] = []
-        for entry in sorted(os.scandir(self._path), key=lambda entry: entry.name):
-            if datetime.fromtimestamp(entry.stat().st_mtime, UTC) >= older_than:
-                continue
-            name, _, suffix = entry.name.partition(".")
-            try:
-                file_id = UUID(name)
-            except ValueError:
-                continue
-            if suffix:
-                os.unlink(entry.path)
-                removed += 1
-                continue
-            batch.append(file_id)
-            if len(batch) >= _SWEEP_BATCH:
-                removed += self._remove_unknown(batch, known)
-                batch = []
-        return removed + self._remove_unknown(batch, known)
-
-    def _remove_unknown(self, batch: Sequence[UUID], known: Callable[[Sequence[UUID]], set[UUID]]) -> int:
-        unknown = [file_id for file_id in batch if file_id not in known(batch)] if batch else []
-        self.remove(unknown)
-        return len(unknown)
+    def batches(self) -> Iterator[list[UUID]]:
+        """The ids of all files, finished or not, at most 500 at a time."""
+        if not self._path.is_dir():
+            return
+        batch: set[UUID] = set()
+        for name in sorted(os.listdir(self._path)):
+            with contextlib.suppress(ValueError):  # not one of ours: left alone
+                batch.add(UUID(name.removesuffix(".part")))
+            if len(batch) >= _BATCH_FILES:
+                yield sorted(batch)
+                batch = set()
+        if batch:
+            yield sorted(batch)

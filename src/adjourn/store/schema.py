@@ -7,7 +7,7 @@ Dataverse's delete rules are the pipeline's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from adjourn.metadata.model import Catalog, Column, ColumnType, Table
 from adjourn.store.constraints import CONSTRAINTS
@@ -45,42 +45,38 @@ _TYPES: dict[ColumnType, tuple[str, str]] = {
 }
 
 
-def statements(catalog: Catalog, dialect: Dialect, present: Callable[[str], set[str]]) -> Iterator[str]:
-    """The DDL that is still missing. present: the columns of a table in the database, empty if it is not there."""
+def missing(catalog: Catalog, dialect: Dialect, present: Mapping[str, set[str]]) -> Iterator[str]:
+    """The DDL that is still missing. present: the columns of each table that the database has."""
     for table in catalog.tables.values():
         columns = dict(_columns(table, dialect))
-        existing = present(table.logical)
+        existing = present.get(table.logical, set())
         if not existing:
             yield _create(table, columns, dialect)
-        for name in columns.keys() - existing if existing else ():
+        for name in [name for name in columns if name not in existing] if existing else ():
             yield f'ALTER TABLE "{table.logical}" ADD COLUMN "{name}" {columns[name]}'
-    if not present(JOB_TEXT):
+    if JOB_TEXT not in present:
         texts = ", ".join(f'"{column.logical}" {_type(column, dialect)}' for column in _texts(catalog.tables[JOB]))
         key = "INTEGER" if dialect == "sqlite" else "bigint"
         yield f'CREATE TABLE "{JOB_TEXT}" ("asyncoperationsequence" {key} PRIMARY KEY, {texts})'
-    if not present("configversion"):
+    if "configversion" not in present:
         yield "CREATE TABLE configversion (version bigint NOT NULL)"
         yield "INSERT INTO configversion (version) VALUES (1)"
         yield from _configuration_triggers(dialect)
 
 
 def _create(table: Table, columns: dict[str, str], dialect: Dialect) -> str:
-    lines = [f'"{name}" {type_}' for name, type_ in columns.items()]
-    if table.logical == JOB and dialect == "sqlite":
-        # The rowid is the sequence: claims follow it, and AUTOINCREMENT never gives a deleted job's number again.
-        lines = [line if not line.startswith('"sequence"') else '"sequence" INTEGER PRIMARY KEY AUTOINCREMENT' for line in lines]
-        lines = [line if not line.startswith(f'"{table.primary_id}"') else f"{line} NOT NULL UNIQUE" for line in lines]
+    rowid_is_sequence = table.logical == JOB and dialect == "sqlite"
+    if rowid_is_sequence:
+        # Claims follow the rowid, and AUTOINCREMENT never gives a deleted job's number again.
+        columns |= {"sequence": "INTEGER PRIMARY KEY AUTOINCREMENT", table.primary_id: "TEXT NOT NULL UNIQUE"}
     elif table.logical == JOB:
-        lines = [
-            line if not line.startswith('"sequence"') else '"sequence" bigint GENERATED ALWAYS AS IDENTITY (CACHE 1) UNIQUE'
-            for line in lines
-        ]
-        lines.append(f'PRIMARY KEY ("{table.primary_id}")')
-    else:
+        columns |= {"sequence": "bigint GENERATED ALWAYS AS IDENTITY (CACHE 1) UNIQUE"}
+    lines = [f'"{name}" {type_}' for name, type_ in columns.items()]
+    if not rowid_is_sequence:
         lines.append(f'PRIMARY KEY ("{table.primary_id}")')
     lines.extend(CONSTRAINTS.get(table.logical, ()))
     # Guid keys rise with time, so a table clustered by them grows at its end.
-    suffix = " WITHOUT ROWID" if dialect == "sqlite" and table.logical != JOB else ""
+    suffix = " WITHOUT ROWID" if dialect == "sqlite" and not rowid_is_sequence else ""
     body = ",\n  ".join(lines)
     return f'CREATE TABLE "{table.logical}" (\n  {body}\n){suffix}'
 

@@ -1,8 +1,10 @@
 """The writer's turn: who may write to a SQLite file now.
 
-SQLite has one writer. Waiting for it by its sleeping busy handler is unfair and slow, so waiting is made explicit: a fair
-lock among the threads of this process, then a flock on `<file>-turn` among processes, which the kernel hands over as
-soon as it is free. The lock file holds the pid of its holder, for people.
+SQLite has one writer. Waiting for it by its sleeping busy handler is unfair and slow, so waiting is made explicit, in
+two steps: a fair lock among the threads of this process, then a flock on `<file>-turn` among processes. A flock given
+back goes to whoever asks first, which is the process that has just held it; so one has to hold `<file>-next` while one
+waits for the turn, and a process that comes back finds itself behind the one that waits there. Each turn writes its pid
+into the file, for people.
 """
 
 from __future__ import annotations
@@ -14,16 +16,23 @@ from pathlib import Path
 from adjourn import config, runtime
 from adjourn.errors import Busy
 
+_OVERDUE_SECONDS = 1.0
+"""How long after its limit a holder is taken to wait for somebody who waits for it."""
+_PID_CHARACTERS = 12
+
 
 class Turn:
     """Held by one thread of one process at a time."""
 
     def __init__(self, database: Path) -> None:
         self._path = Path(f"{database}-turn")
+        self._next_path = Path(f"{database}-next")
         self._lock = runtime.lock()
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        self._file = _open(self._path)
+        self._next = _open(self._next_path)
+        self._stamp = str(os.getpid()).ljust(_PID_CHARACTERS).encode()
         self._owner: int | None = None
-        self._stamped = False
+        self._limit_seconds = config.TURN_WAIT_SECONDS_MAX
         self.label: str | None = None
         self.since = 0.0
 
@@ -31,18 +40,28 @@ class Turn:
         """Whether the calling thread holds it."""
         return self._owner == runtime.current()
 
-    def acquire(self, label: str, seconds: float = config.TURN_WAIT_SECONDS_MAX) -> None:
-        """Wait for the turn at most `seconds`. Raises Busy, naming who has it."""
-        if not self._lock.acquire(seconds):
-            raise Busy(f"The writer's turn is held by '{self.label}' for over {seconds:.0f} s; try again.")
+    def acquire(
+        self,
+        label: str,
+        limit_seconds: float = config.TURN_WAIT_SECONDS_MAX,
+        *,
+        wait_seconds: float = config.TURN_WAIT_SECONDS_MAX,
+    ) -> None:
+        """Wait for the turn at most `wait_seconds`.
+
+        limit_seconds: how long we may hold it. Raises Busy, naming who has it.
+        """
+        until = runtime.monotonic() + wait_seconds
+        self._acquire_lock(until, wait_seconds)
         try:
-            self._lock_file(seconds)
+            self._lock_file(max(0.0, until - runtime.monotonic()))
         except BaseException:
             self._lock.release()
             raise
+        self.since = runtime.monotonic()
+        self._limit_seconds = limit_seconds
         self._owner = runtime.current()
         self.label = label
-        self.since = runtime.monotonic()
 
     def release(self) -> None:
         self._owner = None
@@ -52,34 +71,72 @@ class Turn:
 
     def close(self) -> None:
         os.close(self._file)
+        os.close(self._next)
 
-    def _lock_file(self, seconds: float) -> None:
+    def _acquire_lock(self, until: float, wait_seconds: float) -> None:
+        """The lock among threads.
+
+        A thread that its own parent waits for, inside a lone unit, would wait for ever: whoever finds a holder beyond
+        its limit gives up, which sets that parent free.
+        """
+        while True:
+            if self._lock.acquire(0):
+                return
+            label, since, now = self.label, self.since, runtime.monotonic()
+            overdue = since + self._limit_seconds + _OVERDUE_SECONDS if label is not None else until
+            if self._lock.acquire(max(0.001, min(until, overdue) - now)):
+                return
+            now = runtime.monotonic()
+            stuck = label is not None and self.label == label and self.since == since and now >= overdue
+            if stuck or now >= until:
+                held = f"'{label}'" if label else "another thread"
+                seconds = now - since if stuck else wait_seconds
+                raise Busy(
+                    f"The database's one writer was not free within {seconds:.0f} s: {held} holds it. Try again; a "
+                    "thread started inside a synchronous step cannot write before the step has ended."
+                )
+
+    def _lock_file(self, wait_seconds: float) -> None:
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._next, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            finally:
+                fcntl.flock(self._next, fcntl.LOCK_UN)
         except BlockingIOError:
-            self._wait_for_other(seconds)
-        if not self._stamped:
-            os.ftruncate(self._file, 0)
-            os.pwrite(self._file, str(os.getpid()).encode(), 0)
-            self._stamped = True
+            self._wait_for_others(wait_seconds)
+        os.pwrite(self._file, self._stamp, 0)
 
-    def _wait_for_other(self, seconds: float) -> None:
-        """Queue in the kernel; a blocking flock knows no time-out, so it waits on a thread of its own."""
-        self._stamped = False
+    def _wait_for_others(self, wait_seconds: float) -> None:
+        """Queue in the kernel; a blocking flock knows no time-out, so it is waited for on a thread of its own."""
         outcome = runtime.future()
-        descriptor = os.open(self._path, os.O_RDWR)
+        abandoned = runtime.bell()
 
         def wait() -> None:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            outcome.set_result(None)
+            following, turn = _open(self._next_path), _open(self._path)
+            fcntl.flock(following, fcntl.LOCK_EX)
+            if not abandoned.wait(0):
+                fcntl.flock(turn, fcntl.LOCK_EX)
+            os.close(following)
+            outcome.set_result(turn)
+
+        def drop() -> None:
+            os.close(outcome.result())
 
         runtime.spawn(wait, name="adjourn-turn-wait")
         try:
-            outcome.result(seconds)
+            turn = outcome.result(wait_seconds)
         except TimeoutError:
-            # The thread goes on waiting; once it has the lock, nobody wants it: its descriptor is closed then.
-            runtime.spawn(lambda: (outcome.result(), os.close(descriptor))[0], name="adjourn-turn-drop")
-            holder = os.pread(self._file, 20, 0).decode(errors="replace") or "unknown"
-            raise Busy(f"Process {holder} has held the database's write turn for over {seconds:.0f} s; try again.") from None
-        previous, self._file = self._file, descriptor
+            # The thread goes on waiting; what it gets then, nobody wants any more.
+            abandoned.ring()
+            runtime.spawn(drop, name="adjourn-turn-drop")
+            holder = os.pread(self._file, _PID_CHARACTERS, 0).decode(errors="replace").strip() or "unknown"
+            raise Busy(
+                f"Process {holder} holds the database's write turn for over {wait_seconds:.0f} s; try again."
+            ) from None
+        previous, self._file = self._file, turn
         os.close(previous)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
