@@ -77,6 +77,7 @@ def _table(
     for needed in (header["primary_id"], header["primary_name"]):
         if needed is not None and needed not in columns:
             raise MetadataError(f"{name}.json: there is no column '{needed}'")
+    _check_states(name, columns)
     outgoing = many_to_one[name]
     incoming = tuple(found for group in many_to_one.values() for found in group if found.referenced == name)
     joined = tuple(found for found in many_to_many if name in (found.table1, found.table2))
@@ -107,6 +108,21 @@ def _table(
         by_navigation=by_navigation,
         by_collection=by_collection,
     )
+
+
+def _check_states(name: str, columns: Mapping[str, Column]) -> None:
+    state, status = (columns[key].choice if key in columns else None for key in ("statecode", "statuscode"))
+    if state is None or status is None:
+        return
+    for option in status.options.values():
+        if option.state not in state.options:
+            raise MetadataError(
+                f"{name}.json: status {option.value} belongs to state {option.state}, which is no option"
+            )
+    for option in state.options.values():
+        default = status.options.get(-1 if option.default_status is None else option.default_status)
+        if default is None or default.state != option.value:
+            raise MetadataError(f"{name}.json: state {option.value} has no default status of its own")
 
 
 def _choice(name: str, options: list[Mapping[str, Any]]) -> Choice:

@@ -12,6 +12,8 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from adjourn import errors
+
 
 class Reference(NamedTuple):
     """A lookup's value: which record of which table. Equal to the plain pair `("account", id)`."""
@@ -203,7 +205,7 @@ class Table:
     def bound(self, navigation: str) -> Column | None:
         """The lookup that `<navigation>@odata.bind` sets; None if there is none of that name.
 
-        Besides the navigation properties these are owner and customer lookups by their own name (`ownerid@odata.bind`),
+        Besides the navigation properties these are lookups to several tables by their own name (`ownerid@odata.bind`),
         which lead to whichever table the bound address names.
         """
         relationship = self.by_navigation.get(navigation)
@@ -230,8 +232,6 @@ class Catalog:
         """Raises UnknownResource with the nearest name."""
         found = self.tables.get(logical)
         if found is None:
-            from adjourn import errors
-
             raise errors.UnknownResource(
                 f"Table '{logical[:100]}' does not exist.{errors.nearest(logical, self.tables)}",
                 code=0x80041102,
