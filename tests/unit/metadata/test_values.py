@@ -257,6 +257,23 @@ def test_a_refusal_names_the_ends_of_the_range_that_there_are(
         values.check(typed(ColumnType.INTEGER, minimum=minimum, maximum=maximum), number)
 
 
+@pytest.mark.parametrize(
+    ("chosen", "largest", "step"),
+    [
+        (typed(ColumnType.INTEGER), 2**31 - 1, 1),
+        (typed(ColumnType.BIGINT), 2**63 - 1, 1),
+        (typed(ColumnType.DECIMAL, precision=10), Decimal("922337203.6854775807"), Decimal("0.0000000001")),
+        (typed(ColumnType.MONEY, precision=4), Decimal("922337203685477.5807"), Decimal("0.0001")),
+    ],
+)
+def test_the_largest_number_that_a_store_can_keep_is_the_largest_accepted(
+    chosen: Column, largest: Any, step: Any
+) -> None:
+    assert values.from_raw(chosen, values.to_raw(chosen, values.check(chosen, largest), "sqlite")) == largest
+    with pytest.raises(errors.InvalidValue, match="'value' of 'sample'"):
+        values.check(chosen, largest + step)
+
+
 def test_a_number_is_rounded_to_the_digits_that_the_column_keeps() -> None:
     assert values.check(REVENUE, 0.1) == Decimal("0.1")
     assert values.check(REVENUE, Decimal("1.00005")) == Decimal("1.0001")
