@@ -1,0 +1,204 @@
+"""Calling somebody's function: what it asks for is supplied, the rest are its arguments.
+
+Parameters annotated `Organization`, `Context` or `Job` are supplied; every other parameter is an argument, converted and
+checked by its annotation. Synchronous steps, messages called directly, `drain()` and executor processes all come here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import traceback
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+
+from adjourn import errors
+from adjourn.errors import AdjournError, InvalidRequest, nearest
+from adjourn.jobs.model import Canceled, Continue, Failed, Outcome, Postpone, Released, Retry, Succeeded
+from adjourn.metadata.model import Reference
+from adjourn.pipeline.context import Context
+from adjourn.pipeline.declare import supplied
+
+_DETAILS_CHARACTERS_MAX = 100_000
+_OUTCOMES = (Succeeded, Failed, Retry, Postpone, Continue, Canceled, Released)
+_JSON_TYPES: dict[Any, str] = {
+    str: "Edm.String", int: "Edm.Int64", float: "Edm.Double", bool: "Edm.Boolean", UUID: "Edm.Guid",
+    datetime: "Edm.DateTimeOffset", date: "Edm.Date", Decimal: "Edm.Decimal",
+}  # fmt: skip
+
+
+class Job(Protocol):
+    """The job that a handler runs, as the handler sees it."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def depth(self) -> int: ...
+    @property
+    def retry_count(self) -> int:
+        """How often it asked for a retry so far."""
+        ...
+
+    @property
+    def cursor(self) -> str | None:
+        """What the last `checkpoint` kept; None in the first run."""
+        ...
+
+    @property
+    def regarding(self) -> Reference | None: ...
+
+    def checkpoint(self, cursor: str) -> None:
+        """Keep how far the handler is, durably. Ends the run if somebody asked to pause or cancel the job."""
+        ...
+
+    def progress(self, text: str | None = None, percent: int | None = None) -> None:
+        """Tell people how far the job is."""
+        ...
+
+    def is_stopping(self) -> bool:
+        """Whether somebody asked to pause or cancel the job."""
+        ...
+
+
+@dataclass(frozen=True)
+class Handler:
+    """A function and what it asks for."""
+
+    function: Callable[..., Any]
+    supplied: Mapping[str, str]
+    """Parameter name to what it wants: Organization, Client, Job, Context."""
+    arguments: Mapping[str, inspect.Parameter]
+    types: Mapping[str, Any]
+    open: bool
+    """It takes **arguments of any name."""
+
+    @staticmethod
+    def of(function: Callable[..., Any]) -> Handler:
+        """The handler of a function; cached."""
+        return _handler(function)
+
+    @property
+    def is_async(self) -> bool:
+        return inspect.iscoroutinefunction(self.function)
+
+    def check(self, arguments: Mapping[str, Any], name: str) -> None:
+        """Refuse arguments that are missing, unknown or of the wrong type, by name. Raises InvalidRequest."""
+        self.convert(arguments, name)
+
+    def convert(self, arguments: Mapping[str, Any], name: str) -> dict[str, Any]:
+        """The arguments as the function's annotations want them. Raises InvalidRequest."""
+        converted: dict[str, Any] = {}
+        for key, value in arguments.items():
+            if key not in self.arguments:
+                if not self.open:
+                    known = ", ".join(self.arguments) or "none"
+                    raise InvalidRequest(
+                        f"Message '{name}' has no parameter '{str(key)[:200]}'; it takes {known}.{nearest(str(key), self.arguments)}"
+                    )
+                converted[key] = value
+                continue
+            try:
+                converted[key] = msgspec.convert(value, self.types.get(key, Any), strict=True, str_keys=True)
+            except (msgspec.ValidationError, TypeError) as error:
+                raise InvalidRequest(f"Parameter '{key}' of message '{name}': {error}") from None
+        for key, parameter in self.arguments.items():
+            if key not in converted and parameter.default is parameter.empty:
+                raise InvalidRequest(f"Message '{name}' needs parameter '{key}'.")
+        return converted
+
+    def describe(self) -> tuple[tuple[str, str, bool], ...]:
+        """Its arguments as (name, Edm type, required)."""
+        return tuple(
+            (key, _JSON_TYPES.get(self.types.get(key), "Edm.Untyped"), parameter.default is parameter.empty)
+            for key, parameter in self.arguments.items()
+        )
+
+
+def call(
+    handler: Handler, *, organization: Any, job: Job | None, context: Context | None, arguments: Mapping[str, Any]
+) -> Any:
+    """Call the function with what it asks for; a coroutine comes back as such. arguments: converted already."""
+    values = dict(arguments)
+    for key, wanted in handler.supplied.items():
+        values[key] = {"Job": job, "Context": context}.get(wanted, organization)
+    return handler.function(**values)
+
+
+def invoke(
+    handler: Handler, *, organization: Any, job: Job | None, context: Context | None, arguments: Mapping[str, Any]
+) -> Any:
+    """Call the function in this thread and return what it returns; an `async def` runs on a loop of its own."""
+    name = getattr(handler.function, "__name__", "handler")
+    converted = handler.convert(arguments, name)
+    result = call(handler, organization=organization, job=job, context=context, arguments=converted)
+    return asyncio.run(result) if inspect.iscoroutine(result) else result
+
+
+def response(result: Any) -> dict[str, Any]:
+    """What a message returned, as output parameters: a mapping's or record's own fields, or one `value`.
+
+    Raises InvalidRequest for what cannot be written as JSON.
+    """
+    if result is None:
+        return {}
+    try:
+        built = msgspec.to_builtins(result, str_keys=True, builtin_types=(UUID, datetime, date, Decimal))
+    except (TypeError, ValueError) as error:
+        raise InvalidRequest(f"The message returned what cannot be written as JSON: {error}", status=500) from error
+    return built if isinstance(built, dict) else {"value": built}
+
+
+def outcome(result: Any) -> Outcome:
+    """What a job's handler returned, as an outcome: its own, or success with the result as the message for people."""
+    if isinstance(result, _OUTCOMES):
+        return result
+    if result is None:
+        return Succeeded()
+    if isinstance(result, str):
+        return Succeeded(result)
+    try:
+        return Succeeded(msgspec.json.encode(result).decode())
+    except (TypeError, ValueError):
+        return Succeeded(repr(result))
+
+
+def failure(error: BaseException) -> Failed:
+    """What a handler raised, as an outcome: code, one line for people, and the traceback."""
+    code = error.code if isinstance(error, AdjournError) else errors.STEP_UNEXPECTED
+    text = str(error) or type(error).__name__
+    details = "".join(traceback.format_exception(error))
+    if len(details) > _DETAILS_CHARACTERS_MAX:
+        half = _DETAILS_CHARACTERS_MAX // 2 - 10
+        details = f"{details[:half]}\n…\n{details[-half:]}"
+    return Failed(code, text, details)
+
+
+@lru_cache(maxsize=4096)
+def _handler(function: Callable[..., Any]) -> Handler:
+    signature = inspect.signature(function)
+    try:
+        hints = typing.get_type_hints(function)
+    except (NameError, TypeError):  # annotations that exist for a type checker only
+        hints = {}
+    wanted: dict[str, str] = {}
+    arguments: dict[str, inspect.Parameter] = {}
+    is_open = False
+    for key, parameter in signature.parameters.items():
+        found = supplied(parameter)
+        if found is not None:
+            wanted[key] = found
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            is_open = True
+        elif parameter.kind is not parameter.VAR_POSITIONAL:
+            arguments[key] = parameter
+    return Handler(function, wanted, arguments, hints, is_open)
