@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from adjourn.metadata.model import Column, Table
+from adjourn.metadata.model import Column, ColumnType, Table
 
 Kind = Literal["column", "group", "aggregate"]
 
@@ -43,6 +43,10 @@ class SortOutput:
     column: Column
     index: int
     descending: bool
+
+    @property
+    def is_guid(self) -> bool:
+        return self.column.type.is_lookup or self.column.type in (ColumnType.UNIQUEIDENTIFIER, ColumnType.FILE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -133,6 +133,12 @@ class _Resolver:
             raise self.error(
                 f"A query may have {config.LINKS_MAX} links to other tables.", 0x8004430D, position=link.position
             )
+        if self.fetchxml and not _ALIAS.fullmatch(link.alias):
+            raise self.error(
+                f"Alias '{link.alias[:100]}' must begin with a letter or _ and go on with letters, digits and _.",
+                0x80041109,
+                position=link.position,
+            )
         table = self.table(link.table, link.position)
         number, self.next_number = self.next_number, self.next_number + 1
         self.numbers[id(link)] = number
