@@ -18,10 +18,11 @@ from adjourn.errors import AdjournError, InvalidRequest, UnknownResource, neares
 from adjourn.metadata.model import Catalog
 from adjourn.pipeline.read import ask
 from adjourn.query import write
-from adjourn.query.tree import Attribute, Condition, Filter, Link, Order, Query
+from adjourn.query.tree import Attribute, Link, Order, Query
 from adjourn.store.contract import Reader, Store
 
 PRE_IMAGE, POST_IMAGE, BOTH_IMAGES = 0, 1, 2
+ENABLED = 0
 ISOLATED = 2
 """pluginassembly.isolationmode Sandbox: its code runs in an executor of its own."""
 
@@ -37,7 +38,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """An enabled sdkmessageprocessingstep with the code behind it. table None: every table."""
+    """An sdkmessageprocessingstep with the code behind it. table None: every table."""
 
     id: UUID
     name: str
@@ -76,6 +77,7 @@ class Snapshot:
 
     version: int
     by_id: Mapping[UUID, Step]
+    """Disabled ones too: the jobs that they left behind still run."""
     by_event: Mapping[tuple[str, str | None], tuple[Step, ...]]
     messages: Mapping[str, OwnMessage]
     message_names: frozenset[str]
@@ -128,11 +130,15 @@ class Registry:
         with self._lock, self._store.read() as reader:
             return self.current(reader)
 
-    def step(self, step_id: UUID) -> Step | None:
-        return self.refresh().by_id.get(step_id)
+    def known_step(self, step_id: UUID) -> Step | None:
+        """A step by its id, enabled or not; asks the database only when the snapshot does not know it."""
+        return self.cached().by_id.get(step_id) or self.refresh().by_id.get(step_id)
 
-    def message(self, name: str) -> OwnMessage:
-        """Raises UnknownResource with the nearest name."""
+    def known_message(self, name: str) -> OwnMessage:
+        """A message of one's own. Raises UnknownResource with the nearest name."""
+        found = self.cached().messages.get(name)
+        if found is not None:
+            return found
         snapshot = self.refresh()
         found = snapshot.messages.get(name)
         if found is None:
@@ -193,7 +199,8 @@ def load(reader: Reader, catalog: Catalog, version: int) -> Snapshot:
             images=tuple(images.get(row["sdkmessageprocessingstepid"], ())),
         )
         by_id[found.id] = found
-        by_event.setdefault((found.message, found.table), []).append(found)
+        if row["statecode"] == ENABLED:
+            by_event.setdefault((found.message, found.table), []).append(found)
     names = {row["name"] for row in ask(reader, catalog, _MESSAGES)}
     messages = {
         row["name"]: OwnMessage(row["name"], row["a.name"], row["typename"], row["a.isolationmode"] == ISOLATED)
@@ -224,6 +231,7 @@ _STEPS = Query(
         "asyncautodelete",
         "impersonatinguserid",
         "configuration",
+        "statecode",
     ),
     links=(
         Link("sdkmessage", "sdkmessageid", "sdkmessageid", "m", "inner", _columns("name")),
@@ -232,7 +240,6 @@ _STEPS = Query(
         ),
         Link("plugintype", "plugintypeid", "plugintypeid", "t", "outer", _columns("typename"), links=(_ASSEMBLY,)),
     ),
-    filter=Filter("and", (Condition("statecode", "eq", (0,)),)),
     orders=(Order("rank"), Order("createdon"), Order("sdkmessageprocessingstepid")),
     language="fetchxml",
 )

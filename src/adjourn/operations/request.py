@@ -1,0 +1,39 @@
+"""Type 54, Execute Async Request: a message run later. Its data is the arguments as one JSON object."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from adjourn import config
+from adjourn.errors import InvalidRequest, NotSupported
+from adjourn.jobs.model import ClaimedJob
+from adjourn.operations.task import Function, Task, data_of
+from adjourn.pipeline.call import Call, Request
+from adjourn.pipeline.messages import MESSAGES
+from adjourn.pipeline.registration import MAIN_MODULE
+from adjourn.service import Service
+
+
+def prepare(job: ClaimedJob, service: Service, inline: bool) -> Task:
+    """The message's function with its arguments; or, for a platform message, the message itself through the pipeline."""
+    user = job.owner.id if job.owner.table == "systemuser" else UUID(config.SYSTEM_USER_ID)
+    text = data_of(job, service)
+    if job.message_name in MESSAGES:
+        parameters = msgspec.json.decode(text or "{}")
+        if not isinstance(parameters, dict):
+            raise InvalidRequest("The job's data is not a JSON object of parameters.", code=0x80044304)
+
+        def own(call: Call) -> Any:
+            return service.execute(Request(job.message_name, parameters), call)
+
+        return Task(user, own=own)
+    found = service.registry.known_message(job.message_name)
+    if found.module == MAIN_MODULE and not inline:
+        raise NotSupported(
+            f"Message '{found.name}' is a function of a script (__main__), which no other process can import: run it by "
+            "drain(), or put it into a module."
+        )
+    return Task(user, Function("message", found.module, found.function, text, found.isolated))

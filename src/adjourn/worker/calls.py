@@ -1,0 +1,84 @@
+"""The calls of a running job: made as its user, at its depth, and only as long as its lease holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from adjourn.errors import AdjournError, InvalidRequest
+from adjourn.jobs import queue
+from adjourn.jobs.model import ClaimedJob
+from adjourn.jobs.states import Status
+from adjourn.operations.task import Task
+from adjourn.pipeline.call import Call, Request
+from adjourn.service import LocalBackend, Service
+from adjourn.store.contract import Transaction
+
+
+class LeaseLost(AdjournError):
+    """The job is no longer this worker's: canceled and taken back, deleted, or rescued. Nothing was written."""
+
+    code, status = 0x80044163, 409
+
+
+def call_of(job: ClaimedJob, task: Task, service: Service) -> Call:
+    """The circumstances under which a job's handler calls the organization."""
+    return Call(
+        caller=service.caller(task.user_id),
+        depth=job.depth + 1,
+        correlation_id=job.correlation_id,
+        correlation_updated=job.correlation_updated,
+        guard=guard_of(job),
+    )
+
+
+def guard_of(job: ClaimedJob) -> Callable[[Transaction], None]:
+    """A check, inside each transaction of the handler, that the lease still holds."""
+
+    def guard(tx: Transaction) -> None:
+        if queue.holds(tx, job.id, job.lease) is None:
+            raise LeaseLost(f"System job {job.id} is no longer held by this worker; its handler may not write any more.")
+
+    return guard
+
+
+def checkpoint(service: Service, job: ClaimedJob, cursor: str) -> int | None:
+    """Keep a job's cursor; the status 21 or 22 if somebody asked it to pause or to stop. Raises LeaseLost."""
+
+    def unit(tx: Transaction) -> int | None:
+        status = queue.holds(tx, job.id, job.lease)
+        if status is None or not queue.checkpoint(tx, job, cursor):
+            raise LeaseLost(f"System job {job.id} is no longer held by this worker.")
+        return int(status) if status in (Status.PAUSING, Status.CANCELING) else None
+
+    return service.store.write(unit)
+
+
+def progress(service: Service, job: ClaimedJob, text: str | None, percent: int | None) -> None:
+    """Keep a job's progress. Raises LeaseLost."""
+
+    def unit(tx: Transaction) -> None:
+        if not queue.checkpoint(tx, job, None, (text or "")[:2000] or None, percent):
+            raise LeaseLost(f"System job {job.id} is no longer held by this worker.")
+
+    service.store.write(unit)
+
+
+def serve(service: Service, job: ClaimedJob, call: Call, method: str, user: str | None, value: Any) -> Any:
+    """One call of an executor. Raises what the organization raised, InvalidRequest for a method that there is not."""
+    backend = LocalBackend(service, call)
+    if user is not None:
+        backend = backend.as_user(UUID(user))
+    match method:
+        case "execute":
+            return backend.execute(Request(value["message"], value["parameters"], value.get("request_id")))
+        case "retrieve_multiple":
+            return backend.retrieve_multiple(value)
+        case "enqueue":
+            return backend.enqueue([(Request(item["message"], item["parameters"]), item["options"]) for item in value])
+        case "checkpoint":
+            return checkpoint(service, job, value["cursor"])
+        case "progress":
+            return progress(service, job, value["text"], value["percent"])
+    raise InvalidRequest(f"An executor asked for '{method[:60]}', which there is not.")

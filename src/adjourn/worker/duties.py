@@ -1,0 +1,75 @@
+"""What must be done again and again: a table of functions `duty(now) -> next moment`, run by one loop.
+
+Promote what is due, beat, rescue the jobs of the dead, fold the counts, sweep forgotten files. Each is safe to run on any
+number of hosts at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+
+from adjourn import config
+from adjourn.jobs import queue
+from adjourn.service import Service
+
+log = structlog.get_logger("adjourn.duties")
+Duty = Callable[[datetime], datetime]
+_PROMOTE_BATCH = 1000
+_SWEEP_FILES_SECONDS = 600.0
+
+
+def duties(service: Service, worker_id: UUID, wake: Callable[[], None], lost: Callable[[], None]) -> Mapping[str, Duty]:
+    """The table. wake: there may be Ready jobs now. lost: this worker was taken for dead and must stop."""
+    store = service.store
+
+    def promote_due(now: datetime) -> datetime:
+        with store.read() as reader:
+            due = queue.next_due(reader)
+        if due is not None and due <= now:
+            count, _ = store.write(lambda tx: queue.promote_due(tx, _PROMOTE_BATCH))
+            if count:
+                wake()
+            if count == _PROMOTE_BATCH:
+                return now
+            with store.read() as reader:
+                due = queue.next_due(reader)
+        longest = now + timedelta(seconds=config.POLL_SECONDS)
+        return min(due, longest) if due is not None else longest
+
+    def beat(now: datetime) -> datetime:
+        if not store.beat(worker_id):
+            lost()
+        return now + timedelta(seconds=config.BEAT_SECONDS)
+
+    def rescue(now: datetime) -> datetime:
+        for worker in store.dead_workers(now):
+            rescued = store.write(lambda tx, worker=worker: queue.rescue(tx, [worker]))
+            store.release_worker(UUID(worker))
+            log.warning("gave back the jobs of a dead worker", worker=worker, jobs=rescued)
+            wake()
+        with store.read() as reader:
+            holders = queue.workers(reader)
+        # A worker that holds jobs but that nobody knows any more died before anybody looked.
+        gone = sorted(set(holders) - store.living(holders))
+        if gone:
+            rescued = store.write(lambda tx: queue.rescue(tx, gone))
+            log.warning("gave back the jobs of dead workers", workers=gone, jobs=rescued)
+            wake()
+        return now + timedelta(seconds=config.BEAT_SECONDS)
+
+    def fold(now: datetime) -> datetime:
+        if store.dialect == "postgres":
+            store.write(queue.fold)
+        return now + timedelta(seconds=config.SWEEP_SECONDS)
+
+    def sweep_files(now: datetime) -> datetime:
+        removed = store.sweep_files(now)
+        if removed:
+            log.info("removed forgotten files", files=removed)
+        return now + timedelta(seconds=_SWEEP_FILES_SECONDS)
+
+    return {"beat": beat, "promote_due": promote_due, "rescue": rescue, "fold": fold, "sweep_files": sweep_files}

@@ -1,0 +1,285 @@
+"""An executor: a child process that runs user code, and nothing else.
+
+One thread receives, `concurrency` threads run `def` handlers, one event loop runs `async def` ones. It holds no store and
+no credentials; a handler's organization is a `RemoteBackend` whose calls travel up the socket. When the supervisor is
+gone the socket ends, and so does the process, at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from adjourn import runtime
+from adjourn.client import Client
+from adjourn.errors import AdjournError
+from adjourn.jobs.model import Canceled, Continue, Outcome
+from adjourn.metadata.catalog import load
+from adjourn.metadata.model import Reference
+from adjourn.pipeline import handlers, serialize
+from adjourn.pipeline.call import Request
+from adjourn.pipeline.context import Context
+from adjourn.pipeline.record import Record
+from adjourn.pipeline.registry import handler_of, resolve
+from adjourn.worker import protocol
+from adjourn.worker.protocol import Answer, Ask, Channel, Done, Interrupt, Ready, Run, Work
+
+log = structlog.get_logger("adjourn.executor")
+_CANCELING = 22
+_SWITCH_SECONDS = 0.0005
+"""How soon a computing handler lets other threads in; Python's own 5 ms would make pick-up wait."""
+
+
+class Stop(BaseException):
+    """Ends a handler at a checkpoint; not an Exception, so that a handler's own `except Exception` lets it pass."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+
+class AsyncClient:
+    """An organization for `async def` handlers: the same methods, to be awaited."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._client, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            result = await asyncio.to_thread(method, *args, **kwargs)
+            return AsyncClient(result) if isinstance(result, Client) else result
+
+        return call
+
+
+class RunningJob:
+    """What a handler sees as its Job."""
+
+    def __init__(self, executor: Executor, work: Work) -> None:
+        self._executor = executor
+        self._work = work
+
+    @property
+    def id(self) -> UUID:
+        return UUID(self._work.id)
+
+    @property
+    def name(self) -> str:
+        return self._work.name
+
+    @property
+    def depth(self) -> int:
+        return self._work.depth
+
+    @property
+    def retry_count(self) -> int:
+        return self._work.retry_count
+
+    @property
+    def cursor(self) -> str | None:
+        return self._work.cursor
+
+    @property
+    def regarding(self) -> Reference | None:
+        return Reference(self._work.regarding[0], UUID(self._work.regarding[1])) if self._work.regarding else None
+
+    def checkpoint(self, cursor: str) -> None:
+        status = self._executor.ask(self._work.id, "checkpoint", None, {"cursor": cursor})
+        if status is not None:
+            raise Stop(Canceled() if status == _CANCELING else Continue(cursor))
+
+    def progress(self, text: str | None = None, percent: int | None = None) -> None:
+        self._executor.ask(self._work.id, "progress", None, {"text": text, "percent": percent})
+
+    def is_stopping(self) -> bool:
+        return self._work.id in self._executor.interrupted
+
+
+class RemoteBackend:
+    """A client's calls, made by the supervisor on behalf of one job."""
+
+    def __init__(self, executor: Executor, job_id: str, user: str | None = None) -> None:
+        self._executor = executor
+        self._job = job_id
+        self._user = user
+
+    def execute(self, request: Request) -> dict[str, Any]:
+        value = {"message": request.message, "parameters": dict(request.parameters), "request_id": request.request_id}
+        found: dict[str, Any] = self._executor.ask(self._job, "execute", self._user, value)
+        return found
+
+    def retrieve_multiple(self, query: str) -> list[Record]:
+        found: list[Record] = self._executor.ask(self._job, "retrieve_multiple", self._user, query)
+        return found
+
+    def enqueue(self, items: Sequence[tuple[Request, Mapping[str, Any]]]) -> list[UUID]:
+        value = [
+            {"message": request.message, "parameters": dict(request.parameters), "options": dict(options)}
+            for request, options in items
+        ]
+        found: list[UUID] = self._executor.ask(self._job, "enqueue", self._user, value)
+        return found
+
+    def as_user(self, user_id: UUID) -> RemoteBackend:
+        return RemoteBackend(self._executor, self._job, str(user_id))
+
+
+class Executor:
+    """The process's one object."""
+
+    def __init__(self, connection: socket.socket, concurrency: int) -> None:
+        self._channel = Channel(connection, runtime.lock())
+        self._work = runtime.queue(0)
+        self._calls: dict[int, Any] = {}
+        self._call_lock = runtime.lock()
+        self._last_call = 0
+        self._finished: list[list[Any]] = []
+        self._finished_lock = runtime.lock()
+        self._sending = False
+        self.interrupted: dict[str, int] = {}
+        self._tasks: dict[str, asyncio.Task[Any]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._concurrency = concurrency
+
+    def run(self) -> None:
+        """Serve until the supervisor is gone."""
+        for index in range(self._concurrency):
+            runtime.spawn(self._slot, name=f"adjourn-slot-{index}")
+        self._channel.send(Ready(os.getpid()))
+        while (message := self._channel.receive_down()) is not None:
+            match message:
+                case Run(work):
+                    for item in work:
+                        self._work.put(item)
+                case Interrupt(jobs):
+                    self._interrupt(jobs)
+                case Answer(call):
+                    future = self._calls.pop(call, None)
+                    if future is not None:
+                        future.set_result(message)
+
+    def ask(self, job_id: str, method: str, user: str | None, value: Any) -> Any:
+        """Have the supervisor do something for a job; raises the error that it met."""
+        future = runtime.future()
+        with self._call_lock:
+            self._last_call += 1
+            call = self._last_call
+            self._calls[call] = future
+        self._channel.send(Ask(call, job_id, method, user, protocol.pack(value)))
+        answer: Answer = future.result()
+        if answer.error is not None:
+            raise protocol.read_error(answer.error)
+        return protocol.unpack(answer.value) if answer.value is not None else None
+
+    def _slot(self) -> None:
+        while True:
+            work: Work = self._work.get()
+            began = runtime.monotonic()
+            try:
+                result = self._start(work)
+                if asyncio.iscoroutine(result):
+                    asyncio.run_coroutine_threadsafe(self._await(work, began, result), self._event_loop())
+                    continue
+                outcome = handlers.outcome(result)
+            except BaseException as error:  # whatever a handler raises is the job's failure, never the slot's
+                outcome = _ended(error)
+            self._finish(work, began, outcome)
+
+    def _start(self, work: Work) -> Any:
+        """Call the handler: what it returns, or its coroutine."""
+        handler, arguments, context = prepare(work)
+        client = Client(RemoteBackend(self, work.id))
+        organization: Any = AsyncClient(client) if handler.is_async else client
+        job = RunningJob(self, work)
+        return handlers.call(handler, organization=organization, job=job, context=context, arguments=arguments)
+
+    async def _await(self, work: Work, began: float, coroutine: Any) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._tasks[work.id] = task
+        if self.interrupted.get(work.id) == _CANCELING:
+            task.cancel()
+        try:
+            outcome = handlers.outcome(await task)
+        except asyncio.CancelledError:
+            outcome = Canceled()
+        except BaseException as error:
+            outcome = _ended(error)
+        finally:
+            self._tasks.pop(work.id, None)
+        self._finish(work, began, outcome)
+
+    def _event_loop(self) -> asyncio.AbstractEventLoop:
+        with self._call_lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                runtime.spawn(self._loop.run_forever, name="adjourn-loop")
+            return self._loop
+
+    def _interrupt(self, jobs: Mapping[str, int]) -> None:
+        self.interrupted.update(jobs)
+        for job_id, status in jobs.items():
+            task = self._tasks.get(job_id)
+            if task is not None and status == _CANCELING and self._loop is not None:
+                self._loop.call_soon_threadsafe(task.cancel)
+
+    def _finish(self, work: Work, began: float, outcome: Outcome) -> None:
+        """Send outcomes; whoever finds nobody sending sends all that has gathered."""
+        self.interrupted.pop(work.id, None)
+        try:
+            fields = protocol.outcome_fields(work.id, runtime.monotonic() - began, outcome)
+        except (TypeError, AttributeError) as error:
+            fields = protocol.outcome_fields(work.id, runtime.monotonic() - began, handlers.failure(error))
+        with self._finished_lock:
+            self._finished.append(fields)
+            if self._sending:
+                return
+            self._sending = True
+        while True:
+            with self._finished_lock:
+                batch, self._finished = self._finished, []
+                if not batch:
+                    self._sending = False
+                    return
+            self._channel.send(Done(batch))
+
+
+def prepare(work: Work) -> tuple[handlers.Handler, dict[str, Any], Context | None]:
+    """The function of a job, its arguments and its context. Raises AdjournError naming what cannot be had."""
+    handler = handlers.Handler.of(handler_of(resolve(work.module, work.function)))
+    if work.kind == "step":
+        return handler, {}, serialize.from_json(work.text, load())
+    return handler, handler.convert(msgspec.json.decode(work.text), work.name), None
+
+
+def _ended(error: BaseException) -> Outcome:
+    if isinstance(error, Stop):
+        return error.outcome
+    if not isinstance(error, Exception | SystemExit | KeyboardInterrupt):
+        log.warning("a handler raised what is no exception", error=repr(error))
+    return handlers.failure(error)
+
+
+def main() -> None:
+    """`python -m adjourn.worker.executor FD CONCURRENCY`: started by a supervisor, with its end of the socketpair."""
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    sys.path.insert(0, os.getcwd())
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    try:
+        Executor(connection, int(sys.argv[2])).run()
+    except (OSError, AdjournError):
+        log.exception("the executor ended")
+    # Handlers may still compute; with the supervisor gone nobody wants their outcome.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

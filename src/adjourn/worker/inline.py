@@ -1,0 +1,152 @@
+"""`drain()`: run what is ready in the calling thread, under a lease of its own. For tests and scripts.
+
+The one place where a job's user code runs in the process that owns the store; so no transaction is open while it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from adjourn import runtime
+from adjourn.jobs import queue
+from adjourn.jobs.classes import CLASSES
+from adjourn.jobs.model import Canceled, ClaimedJob, Continue, Outcome, Released, Settlement
+from adjourn.jobs.states import Status
+from adjourn.metadata.model import Reference
+from adjourn.operations import OPERATIONS, prepare
+from adjourn.operations.task import Function
+from adjourn.pipeline import handlers, serialize
+from adjourn.pipeline.registry import handler_of, resolve
+from adjourn.service import Service
+from adjourn.store.contract import Transaction
+from adjourn.worker import calls
+
+_TYPES = tuple(kind for found in CLASSES for kind in found.operation_types if kind in OPERATIONS)
+
+
+class _Stop(BaseException):
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+
+class InlineJob:
+    """What a handler sees as its Job when it is run by drain()."""
+
+    def __init__(self, service: Service, job: ClaimedJob) -> None:
+        self._service = service
+        self._job = job
+
+    @property
+    def id(self) -> UUID:
+        return self._job.id
+
+    @property
+    def name(self) -> str:
+        return self._job.name
+
+    @property
+    def depth(self) -> int:
+        return self._job.depth
+
+    @property
+    def retry_count(self) -> int:
+        return self._job.retry_count
+
+    @property
+    def cursor(self) -> str | None:
+        return self._job.cursor
+
+    @property
+    def regarding(self) -> Reference | None:
+        return self._job.regarding
+
+    def checkpoint(self, cursor: str) -> None:
+        status = calls.checkpoint(self._service, self._job, cursor)
+        if status is not None:
+            raise _Stop(Canceled() if status == Status.CANCELING else Continue(cursor))
+
+    def progress(self, text: str | None = None, percent: int | None = None) -> None:
+        calls.progress(self._service, self._job, text, percent)
+
+    def is_stopping(self) -> bool:
+        with self._service.store.read() as reader:
+            return queue.holds(reader, self._job.id, self._job.lease) is not Status.IN_PROGRESS
+
+
+def drain(service: Service, now: datetime | None = None) -> int:
+    """Run Ready jobs, one after the other in the order of the queue, until there are none; how many runs that were.
+
+    now: pretend that it is this moment (UTC) when deciding which postponed jobs are due.
+    """
+    worker = runtime.new_id()
+    service.store.hold_worker(worker, socket.gethostname(), os.getpid())
+    runs = 0
+    try:
+        while True:
+            _promote(service, now)
+            claimed = service.store.write(lambda tx: _next(tx, str(worker)))
+            if claimed is None:
+                return runs
+            began = runtime.monotonic()
+            settlement = Settlement(claimed, Released(), 0.0)
+            try:
+                settlement = Settlement(claimed, run(service, claimed), runtime.monotonic() - began)
+            finally:
+                # Also when the handler was interrupted from the keyboard: the job is given back, not left Locked.
+                found = settlement
+                service.store.write(lambda tx, found=found: queue.settle(tx, [found]))
+            runs += 1
+    finally:
+        service.store.release_worker(worker)
+
+
+def run(service: Service, job: ClaimedJob) -> Outcome:
+    """Run one claimed job here; what it raised becomes its outcome."""
+    try:
+        task = prepare(job, service, inline=True)
+        call = calls.call_of(job, task, service)
+        if task.own is not None:
+            return handlers.outcome(task.own(call) or None)
+        assert task.function is not None
+        return handlers.outcome(_invoke(service, job, task.function, call))
+    except _Stop as stop:
+        return stop.outcome
+    except Exception as error:  # the handler's error is the job's failure
+        return handlers.failure(error)
+
+
+def _invoke(service: Service, job: ClaimedJob, function: Function, call: Any) -> Any:
+    handler = handlers.Handler.of(handler_of(resolve(function.module, function.function)))
+    context, arguments = None, {}
+    if function.kind == "step":
+        context = serialize.from_json(function.text, service.catalog)
+    else:
+        arguments = msgspec.json.decode(function.text)
+    return handlers.invoke(
+        handler,
+        organization=service.client(call),
+        job=InlineJob(service, job),
+        context=context,
+        arguments=arguments,
+    )
+
+
+def _promote(service: Service, now: datetime | None) -> None:
+    def unit(tx: Transaction) -> None:
+        if now is not None:
+            tx.now = max(tx.now, now)
+        queue.promote_due(tx)
+
+    service.store.write(unit)
+
+
+def _next(tx: Transaction, worker: str) -> ClaimedJob | None:
+    claimed = queue.claim(tx, operation_types=_TYPES, limit=1, worker=worker)
+    return claimed[0] if claimed else None
+

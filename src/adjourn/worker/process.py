@@ -1,0 +1,166 @@
+"""One executor process as its supervisor sees it: what it runs, what it says, and when it dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from adjourn import runtime
+from adjourn.errors import AdjournError
+from adjourn.jobs.model import ClaimedJob, Outcome
+from adjourn.operations.task import Task
+from adjourn.pipeline.call import Call
+from adjourn.service import Service
+from adjourn.worker import calls, protocol
+from adjourn.worker.protocol import Answer, Ask, Channel, Done, Interrupt, Ready, Run, Work
+
+log = structlog.get_logger("adjourn.worker")
+
+
+@dataclass(slots=True)
+class Running:
+    """A job in an executor."""
+
+    job: ClaimedJob
+    task: Task
+    call: Call
+    since: float
+    asked_to_stop: float | None = None
+    """When its time was up."""
+
+
+class ExecutorProcess:
+    """Started at once; `on_done` hears outcomes, `on_death` that the process is gone."""
+
+    def __init__(
+        self,
+        service: Service,
+        concurrency: int,
+        on_done: Callable[[ExecutorProcess, list[tuple[Running, float, Outcome]]], None],
+        on_death: Callable[[ExecutorProcess], None],
+    ) -> None:
+        self._service = service
+        self.concurrency = concurrency
+        self.running: dict[str, Running] = {}
+        self.retiring = False
+        """It gets no new jobs and is ended when the last one is done."""
+        self.seconds = 1.0
+        """How long its recent runs took on average: short ones are sent ahead in larger batches."""
+        self._on_done = on_done
+        self._on_death = on_death
+        ours, theirs = socket.socketpair()
+        self._channel = Channel(ours, runtime.lock())
+        self._asks = runtime.queue(0)
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "adjourn.worker.executor", str(theirs.fileno()), str(concurrency)],
+            pass_fds=(theirs.fileno(),),
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+        )
+        theirs.close()
+        self.dead = False
+        runtime.spawn(self._receive, name="adjourn-executor-reader")
+        for index in range(concurrency):
+            runtime.spawn(self._answer, name=f"adjourn-executor-call-{index}")
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def run(self, batch: Mapping[str, Running]) -> None:
+        """Send jobs down. If the process is gone, `on_death` deals with them."""
+        self.running.update(batch)
+        work = []
+        for found in batch.values():
+            function, job = found.task.function, found.job
+            assert function is not None
+            work.append(
+                Work(
+                    str(job.id),
+                    function.kind,
+                    function.module,
+                    function.function,
+                    job.message_name,
+                    function.text,
+                    job.depth,
+                    job.retry_count,
+                    job.cursor,
+                    (job.regarding.table, str(job.regarding.id)) if job.regarding else None,
+                )
+            )
+        self._send(Run(work))
+
+    def interrupt(self, jobs: Mapping[str, int]) -> None:
+        """Tell handlers that somebody wants them to stop."""
+        self._send(Interrupt(dict(jobs)))
+
+    def kill(self) -> None:
+        """End the process and everything that it started."""
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it ended by itself
+
+    def close(self) -> None:
+        """End it once its jobs have been dealt with."""
+        self._channel.close()
+        self.kill()
+        self._process.wait()
+
+    def _send(self, message: protocol.Down) -> None:
+        try:
+            self._channel.send(message)
+        except OSError:
+            log.debug("an executor is gone", pid=self.pid)  # its reader sees the end, and calls on_death
+
+    def _receive(self) -> None:
+        while (message := self._channel.receive_up()) is not None:
+            match message:
+                case Done(outcomes):
+                    self._on_done(self, self._outcomes(outcomes))
+                case Ask():
+                    self._asks.put(message)
+                case Ready():
+                    pass
+        self.dead = True
+        for _ in range(self.concurrency):
+            self._asks.put(None)
+        self.kill()
+        self._process.wait()
+        self._on_death(self)
+
+    def _outcomes(self, found: list[list[object]]) -> list[tuple[Running, float, Outcome]]:
+        done = []
+        for fields in found:
+            job_id, seconds, outcome = protocol.read_outcome(fields)
+            running = self.running.pop(job_id, None)
+            if running is not None:
+                self.seconds += (seconds - self.seconds) * 0.1
+                done.append((running, seconds, outcome))
+        return done
+
+    def _answer(self) -> None:
+        """Serve calls on a thread of their own: one that waits for the writer must not stop the socket's reader."""
+        while (ask := self._asks.get()) is not None:
+            running = self.running.get(ask.job)
+            try:
+                if running is None:
+                    raise calls.LeaseLost(f"System job {ask.job} is not running in this executor.")
+                value = calls.serve(
+                    self._service, running.job, running.call, ask.method, ask.user, protocol.unpack(ask.value)
+                )
+                answer = Answer(ask.call, protocol.pack(value), None)
+            except Exception as error:  # every error of a call is the handler's to see
+                if not isinstance(error, AdjournError):
+                    log.exception("a handler's call met an internal error", job=ask.job, method=ask.method)
+                answer = Answer(ask.call, None, protocol.error_fields(error))
+            self._send(answer)

@@ -1,0 +1,266 @@
+"""What a supervisor and its executors say to each other over a socketpair.
+
+A frame is four bytes of length, big-endian, and a MessagePack array whose first item names the message. Work goes down
+in batches, outcomes come up in batches; a handler's calls to the organization come up with an id and are answered by it.
+Values keep their Python types by extension codes: guids, moments, decimals, references, records. An executor holds no
+credentials and no file of the store; everything it wants goes through here.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from adjourn import config
+from adjourn.errors import AdjournError
+from adjourn.jobs.model import Canceled, Continue, Failed, Outcome, Postpone, Retry, Succeeded
+from adjourn.metadata.model import Reference
+from adjourn.pipeline.record import Record
+
+FRAME_BYTES_MAX = config.DATA_BYTES_MAX * 4
+_HEADER = struct.Struct(">I")
+_UUID, _MOMENT, _DATE, _DECIMAL, _REFERENCE, _RECORD = range(1, 7)
+_DEPTH_MAX = 200
+
+
+class Work(msgspec.Struct, frozen=True, array_like=True, tag="work"):
+    """One job for an executor. kind: "step" (text is a context) or "message" (text is a JSON object of arguments)."""
+
+    id: str
+    kind: str
+    module: str
+    function: str
+    name: str
+    text: str
+    depth: int
+    retry_count: int
+    cursor: str | None
+    regarding: tuple[str, str] | None
+
+
+class Run(msgspec.Struct, frozen=True, array_like=True, tag="run"):
+    """Down: run these."""
+
+    work: list[Work]
+
+
+class Interrupt(msgspec.Struct, frozen=True, array_like=True, tag="interrupt"):
+    """Down: somebody wants these jobs to stop: {id: status 21 or 22}."""
+
+    jobs: dict[str, int]
+
+
+class Answer(msgspec.Struct, frozen=True, array_like=True, tag="answer"):
+    """Down: the result of a call, packed; or its error as [class name, message, code, status]."""
+
+    call: int
+    value: bytes | None
+    error: tuple[str, str, int, int] | None
+
+
+class Done(msgspec.Struct, frozen=True, array_like=True, tag="done"):
+    """Up: outcomes, each [job id, seconds, kind, fields…]."""
+
+    outcomes: list[list[Any]]
+
+
+class Ask(msgspec.Struct, frozen=True, array_like=True, tag="ask"):
+    """Up: a handler's call to the organization."""
+
+    call: int
+    job: str
+    method: str
+    user: str | None
+    value: bytes
+
+
+class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
+    """Up: the process has started."""
+
+    pid: int
+
+
+Down = Run | Interrupt | Answer
+Up = Done | Ask | Ready
+_ENCODER = msgspec.msgpack.Encoder()
+_DOWN = msgspec.msgpack.Decoder(Down)
+_UP = msgspec.msgpack.Decoder(Up)
+_KINDS: dict[str, type[Any]] = {
+    "succeeded": Succeeded,
+    "failed": Failed,
+    "retry": Retry,
+    "postpone": Postpone,
+    "continue": Continue,
+    "canceled": Canceled,
+}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
+
+
+class Channel:
+    """One end of the socketpair. Sending is safe from several threads; one thread receives."""
+
+    def __init__(self, connection: socket.socket, lock: Any) -> None:
+        self._socket = connection
+        self._lock = lock
+        self._buffer = bytearray()
+
+    def send(self, message: Down | Up) -> None:
+        """Raises OSError when the other side is gone."""
+        body = _ENCODER.encode(message)
+        if len(body) > FRAME_BYTES_MAX:
+            raise ValueError(f"a frame of {len(body):,} bytes is over the limit of {FRAME_BYTES_MAX:,}")
+        with self._lock:
+            self._socket.sendall(_HEADER.pack(len(body)) + body)
+
+    def receive_down(self) -> Down | None:
+        """The next message from the supervisor; None when it is gone."""
+        body = self._frame()
+        return None if body is None else _DOWN.decode(body)
+
+    def receive_up(self) -> Up | None:
+        """The next message from the executor; None when it is gone or speaks nonsense."""
+        body = self._frame()
+        try:
+            return None if body is None else _UP.decode(body)
+        except msgspec.DecodeError:
+            return None
+
+    def close(self) -> None:
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the other side closed it first
+        self._socket.close()
+
+    def _frame(self) -> bytes | None:
+        while True:
+            if len(self._buffer) >= _HEADER.size:
+                (length,) = _HEADER.unpack_from(self._buffer)
+                if length > FRAME_BYTES_MAX:
+                    return None
+                end = _HEADER.size + length
+                if len(self._buffer) >= end:
+                    body = bytes(self._buffer[_HEADER.size : end])
+                    del self._buffer[:end]
+                    return body
+            try:
+                received = self._socket.recv(1 << 18)
+            except OSError:
+                return None
+            if not received:
+                return None
+            self._buffer += received
+
+
+def outcome_fields(job_id: str, seconds: float, outcome: Outcome) -> list[Any]:
+    """An outcome as `Done` carries it."""
+    match outcome:
+        case Succeeded(message) | Canceled(message):
+            fields: list[Any] = [message]
+        case Failed(code, friendly, details):
+            fields = [code, friendly, details]
+        case Retry(reason, delay_seconds):
+            fields = [reason, delay_seconds]
+        case Postpone(until):
+            fields = [until.isoformat()]
+        case Continue(cursor):
+            fields = [cursor]
+        case _:
+            raise TypeError(f"{outcome} is no outcome of a handler")
+    return [job_id, seconds, _NAMES[type(outcome)], *fields]
+
+
+def read_outcome(fields: Sequence[Any]) -> tuple[str, float, Outcome]:
+    """What `outcome_fields` wrote. Raises ValueError for anything else: an executor runs other people's code."""
+    try:
+        job_id, seconds, name, *rest = fields
+        if name == "postpone":
+            rest = [datetime.fromisoformat(rest[0])]
+        return str(job_id), float(seconds), _KINDS[name](*rest)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"no outcome: {fields!r:.200}") from error
+
+
+def pack(value: Any) -> bytes:
+    """Any value that travels between a handler and the organization. Raises TypeError for what cannot."""
+    return _ENCODER.encode(_packed(value, 0))
+
+
+def unpack(body: bytes) -> Any:
+    """What `pack` packed."""
+    return msgspec.msgpack.decode(body, ext_hook=_extension)
+
+
+def error_fields(error: BaseException) -> tuple[str, str, int, int]:
+    """An error as `Answer` carries it."""
+    if isinstance(error, AdjournError):
+        return type(error).__name__, error.message, error.code, error.status
+    return "AdjournError", f"{type(error).__name__}: {error}", AdjournError.code, AdjournError.status
+
+
+def read_error(fields: tuple[str, str, int, int]) -> AdjournError:
+    """The error that `error_fields` wrote, of the same class where it is one of ours."""
+    from adjourn import errors
+
+    name, message, code, status = fields
+    kind = getattr(errors, name, AdjournError)
+    if not (isinstance(kind, type) and issubclass(kind, AdjournError)):
+        kind = AdjournError
+    found: AdjournError = kind(message, code=code, status=status)
+    return found
+
+
+def _packed(value: Any, depth: int) -> Any:
+    if depth > _DEPTH_MAX:
+        raise TypeError("a value nested too deeply cannot be sent to the organization")
+    match value:
+        case None | bool() | int() | float() | str() | bytes():
+            return value
+        case UUID():
+            return msgspec.msgpack.Ext(_UUID, value.bytes)
+        case datetime():
+            return msgspec.msgpack.Ext(_MOMENT, value.isoformat().encode())
+        case date():
+            return msgspec.msgpack.Ext(_DATE, value.isoformat().encode())
+        case Decimal():
+            return msgspec.msgpack.Ext(_DECIMAL, str(value).encode())
+        case Reference():
+            return msgspec.msgpack.Ext(_REFERENCE, value.id.bytes + value.table.encode())
+        case Record():
+            fields = [value.table, _packed(value.id, depth), _packed(value.values, depth + 1), value.formatted]
+            return msgspec.msgpack.Ext(_RECORD, _ENCODER.encode(fields))
+        case (str() as table, UUID() as record_id) if isinstance(value, tuple):
+            # A lookup's value may be written as a plain pair; as a list it would not be one any more.
+            return _packed(Reference(table, record_id), depth)
+        case Mapping():
+            return {str(key): _packed(item, depth + 1) for key, item in value.items()}
+        case Sequence() | set() | frozenset():
+            return [_packed(item, depth + 1) for item in value]
+    # Structs, dataclasses and the like travel as what they are in JSON.
+    return _packed(msgspec.to_builtins(value, str_keys=True), depth + 1)
+
+
+def _extension(code: int, data: memoryview) -> Any:
+    body = bytes(data)
+    match code:
+        case 1:
+            return UUID(bytes=body)
+        case 2:
+            return datetime.fromisoformat(body.decode())
+        case 3:
+            return date.fromisoformat(body.decode())
+        case 4:
+            return Decimal(body.decode())
+        case 5:
+            return Reference(body[16:].decode(), UUID(bytes=body[:16]))
+        case 6:
+            table, record_id, values, formatted = msgspec.msgpack.decode(body, ext_hook=_extension)
+            return Record(table, record_id, values, formatted)
+    raise ValueError(f"unknown extension {code}")

@@ -1,0 +1,405 @@
+"""The supervisor: it claims jobs, hands them to executors, settles what comes back, and runs no user code itself.
+
+One loop owns the decisions: it takes the outcomes that have gathered, settles them and claims the next jobs in one unit
+of the store, and hands those out. It sleeps on a bell that rings for outcomes, for commits that may have made work, and
+for moments that have come; polling once a second is the ground truth behind the bell. Every settle presents the job's
+lease, so a supervisor that was taken for dead changes nothing.
+
+How many jobs are claimed: as many as there are free slots. Where an executor's recent runs took under a few
+milliseconds it may hold a batch ahead of its slots, because otherwise the round trips would cost more than the runs.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+
+from adjourn import config, errors, runtime
+from adjourn.errors import AdjournError
+from adjourn.jobs import queue
+from adjourn.jobs.classes import SLOT_CLASSES, class_of
+from adjourn.jobs.model import ClaimedJob, Failed, Outcome, Released, ResourceClass, Settled, Settlement
+from adjourn.jobs.states import Status
+from adjourn.operations import prepare
+from adjourn.pipeline import handlers
+from adjourn.service import Service
+from adjourn.store import faults
+from adjourn.store.contract import Transaction
+from adjourn.worker import calls
+from adjourn.worker.duties import duties
+from adjourn.worker.process import ExecutorProcess, Running
+
+log = structlog.get_logger("adjourn.worker")
+_BATCH_MAX = 128
+"""Jobs that an executor may hold ahead of its slots while runs are short."""
+_SHORT_SECONDS = 0.002
+_STOP_SECONDS = 5.0
+_RESTART_SECONDS = 0.2
+_HINT_SECONDS = 10.0
+_LIMIT_CHECK_SECONDS = 0.25
+_RING_SECONDS = 0.01
+"""Pause after a wake-up of the duties: a hundred commits a second need not mean a hundred looks."""
+
+
+class Supervisor:
+    """Runs jobs of one organization in this process's executors."""
+
+    def __init__(
+        self,
+        service: Service,
+        *,
+        processes: int = config.PROCESSES_DEFAULT,
+        concurrency: int = config.CONCURRENCY_DEFAULT,
+        job_seconds_max: float = config.JOB_SECONDS_MAX,
+    ) -> None:
+        self.id = runtime.new_id()
+        self._service = service
+        self._store = service.store
+        self._processes = processes
+        self._concurrency = concurrency
+        self._job_seconds_max = job_seconds_max
+        self._bell = runtime.bell()
+        self._guard = runtime.lock()
+        self._settlements: list[Settlement] = []
+        self._executors: list[ExecutorProcess] = []
+        self._alone: list[ExecutorProcess] = []
+        """Executors of one isolated job each, or of one that survived the death of an executor."""
+        self._own: dict[UUID, ClaimedJob] = {}
+        """Jobs of platform messages, which run on threads of ours."""
+        self._limits = {found.name: _limit(found) for found in SLOT_CLASSES}
+        self._stopping = False
+        self._threads: list[runtime.Thread] = []
+        self._hints: list[tuple[float, int]] = []
+        self._swept = 0.0
+        self._first = 0
+
+    def start(self) -> None:
+        """Be alive as a worker, start the executors and the loops."""
+        self._store.hold_worker(self.id, socket.gethostname(), os.getpid())
+        self._store.on_change(self._bell.ring)
+        self._executors = [self._new_executor(self._concurrency) for _ in range(self._processes)]
+        self._threads = [
+            runtime.spawn(self._loop, name="adjourn-supervisor"),
+            runtime.spawn(self._duty_loop, name="adjourn-duties"),
+        ]
+
+    def stop(self) -> None:
+        """Claim no more, let running jobs finish for a few seconds, give the rest back, and be gone."""
+        if self._stopping:
+            return
+        self._stopping = True
+        self._bell.ring()
+        deadline = runtime.monotonic() + _STOP_SECONDS
+        while self._held() and runtime.monotonic() < deadline:
+            runtime.sleep(0.02)
+        for thread in self._threads:
+            thread.join(2 * config.POLL_SECONDS)
+        with self._guard:
+            executors = [*self._executors, *self._alone]
+            given_back = [running.job for executor in executors for running in executor.running.values()]
+        for executor in executors:
+            executor.close()
+        self._settle([*self._taken(), *(Settlement(job, Released(), 0.0) for job in given_back)])
+        self._store.release_worker(self.id)
+
+    # The loop
+
+    def _loop(self) -> None:
+        while not self._stopping:
+            try:
+                busy = self._turn()
+            except AdjournError as error:
+                # A full queue, a database that is away: nothing is lost, the leases are still ours; try again.
+                log.warning("a turn of the supervisor failed", error=error.message)
+                busy = False
+                runtime.sleep(_RESTART_SECONDS)
+            if not busy:
+                self._bell.wait(config.POLL_SECONDS)
+        self._settle(self._taken())
+
+    def _turn(self) -> bool:
+        """Settle what came back and claim what there is room for; True if there may be more to do at once."""
+        settlements = self._taken()
+        free, held = self._capacity()
+        if not settlements and not free:
+            return False
+
+        def unit(tx: Transaction) -> tuple[Settled, list[ClaimedJob]]:
+            return queue.settle(tx, settlements), self._claim(tx, free, held)
+
+        try:
+            settled, claimed = self._store.write(unit)
+        except BaseException:
+            with self._guard:
+                self._settlements[:0] = settlements
+            raise
+        if settled.refused:
+            log.warning("runs that no longer held their lease", jobs=[str(job_id) for job_id in settled.refused])
+        if claimed:
+            self._hints.append((runtime.monotonic(), min(job.sequence for job in claimed)))
+            self._hand_out(claimed)
+        return bool(claimed) or settled.woke
+
+    def _taken(self) -> list[Settlement]:
+        with self._guard:
+            taken, self._settlements = self._settlements, []
+        return taken
+
+    def _settle(self, settlements: Sequence[Settlement]) -> None:
+        if settlements:
+            self._store.write(lambda tx: queue.settle(tx, settlements))
+            self._store.wake()
+
+    def _after(self) -> int:
+        """Where a claim starts. On PostgreSQL dead rows make the beginning slow while a snapshot is pinned: a claim starts at
+        what was claimed ten seconds ago, and from the very beginning every few seconds."""
+        now = runtime.monotonic()
+        if self._store.dialect == "sqlite" or now - self._swept > config.SWEEP_SECONDS:
+            self._swept = now
+            self._hints = [hint for hint in self._hints if now - hint[0] <= 2 * _HINT_SECONDS]
+            return 0
+        return max((sequence - 1 for moment, sequence in self._hints if now - moment > _HINT_SECONDS), default=0)
+
+    def _capacity(self) -> tuple[int, dict[str, int]]:
+        """How many jobs may be claimed now, and how many of each class this supervisor holds."""
+        held = dict.fromkeys(self._limits, 0)
+        with self._guard:
+            if self._stopping:
+                return 0, held
+            free = sum(_room(executor) for executor in self._executors)
+            for executor in (*self._executors, *self._alone):
+                for running in list(executor.running.values()):
+                    held[class_of(running.job.operation_type).name] += 1
+            for job in self._own.values():
+                held[class_of(job.operation_type).name] += 1
+            return max(0, free - len(self._alone) - len(self._own)), held
+
+    def _claim(self, tx: Transaction, free: int, held: Mapping[str, int]) -> list[ClaimedJob]:
+        """Claim for all classes that share the slots: none takes the last one while another waits."""
+        after = self._after()
+        claimed: list[ClaimedJob] = []
+        order = SLOT_CLASSES[self._first :] + SLOT_CLASSES[: self._first]
+        self._first = (self._first + 1) % len(SLOT_CLASSES)
+        rooms = dict(held)
+
+        def take(found: ResourceClass, room: int) -> int:
+            limit = self._limits[found.name]
+            if limit is not None:
+                room = min(room, limit - rooms[found.name])
+            if room <= 0:
+                return 0
+            jobs = queue.claim(
+                tx, operation_types=found.operation_types, limit=room, worker=str(self.id), from_sequence=after
+            )
+            claimed.extend(jobs)
+            rooms[found.name] += len(jobs)
+            return len(jobs)
+
+        full: list[ResourceClass] = []
+        for index, found in enumerate(order):
+            room = free - len(claimed)
+            offered = max(1, room - 1) if index < len(order) - 1 else room
+            if room > 0 and take(found, min(room, offered)) == offered:
+                full.append(found)
+        for found in full:
+            if free > len(claimed):
+                take(found, free - len(claimed))
+        return claimed
+
+    def _hand_out(self, claimed: Sequence[ClaimedJob]) -> None:
+        batches: dict[int, dict[str, Running]] = {}
+        with self._guard:
+            living = [executor for executor in self._executors if not executor.dead and not executor.retiring]
+        for job in claimed:
+            try:
+                task = prepare(job, self._service)
+                running = Running(job, task, calls.call_of(job, task, self._service), runtime.monotonic())
+            except Exception as error:  # a job that cannot even be prepared is a failed job, not a failed supervisor
+                if not isinstance(error, AdjournError):
+                    log.exception("a job could not be prepared", job=str(job.id))
+                self._finished([Settlement(job, handlers.failure(error), 0.0)])
+                continue
+            if task.own is not None:
+                self._own[job.id] = job
+                runtime.spawn(self._run_own, running, name="adjourn-own")
+            elif job.crashes or (task.function is not None and task.function.isolated):
+                executor = self._new_executor(1)
+                with self._guard:
+                    self._alone.append(executor)
+                self._run(executor, {str(job.id): running})
+            elif living:
+                index = max(range(len(living)), key=lambda i: _room(living[i]) - len(batches.get(i, ())))
+                batches.setdefault(index, {})[str(job.id)] = running
+            else:
+                self._finished([Settlement(job, Released(), 0.0)])
+        for index, batch in batches.items():
+            self._run(living[index], batch)
+
+    def _run(self, executor: ExecutorProcess, batch: Mapping[str, Running]) -> None:
+        executor.run(batch)
+        if executor.dead:
+            # It died between the choice and the sending: its reader may have looked before the batch was there.
+            self._died(executor)
+
+    def _run_own(self, running: Running) -> None:
+        began = runtime.monotonic()
+        assert running.task.own is not None
+        try:
+            outcome = handlers.outcome(running.task.own(running.call) or None)
+        except Exception as error:  # the message's refusal is the job's failure
+            outcome = handlers.failure(error)
+        self._own.pop(running.job.id, None)
+        self._finished([Settlement(running.job, outcome, runtime.monotonic() - began)])
+
+    # What executors say
+
+    def _new_executor(self, concurrency: int) -> ExecutorProcess:
+        return ExecutorProcess(self._service, concurrency, self._on_done, self._died)
+
+    def _on_done(self, executor: ExecutorProcess, done: list[tuple[Running, float, Outcome]]) -> None:
+        self._finished([Settlement(running.job, outcome, seconds) for running, seconds, outcome in done])
+        if executor in self._alone or executor.retiring:
+            self._end_idle(executor)
+
+    def _finished(self, settlements: Sequence[Settlement]) -> None:
+        faults.point("outcome")
+        with self._guard:
+            self._settlements.extend(settlements)
+        self._bell.ring()
+
+    def _end_idle(self, executor: ExecutorProcess) -> None:
+        if executor.running:
+            return
+        with self._guard:
+            for group in (self._alone, self._executors):
+                if executor in group:
+                    group.remove(executor)
+        executor.close()
+
+    def _died(self, executor: ExecutorProcess) -> None:
+        """An executor is gone: its jobs are Ready again at once, and counted; one that keeps dying is poison."""
+        with self._guard:
+            lost = list(executor.running.values())
+            executor.running.clear()
+            expected = executor not in self._executors and executor not in self._alone
+            for group in (self._alone, self._executors):
+                if executor in group:
+                    group.remove(executor)
+        if lost:
+            log.error("an executor died", pid=executor.pid, jobs=[str(running.job.id) for running in lost])
+        self._finished([Settlement(found.job, Released(crashed=True), runtime.monotonic() - found.since) for found in lost])
+        if not self._stopping and not expected and executor.concurrency == self._concurrency:
+            self._restart()
+
+    def _restart(self) -> None:
+        with self._guard:
+            missing = self._processes - sum(not executor.retiring for executor in self._executors)
+        if missing > 0 and not self._stopping:
+            runtime.sleep(_RESTART_SECONDS)
+            executor = self._new_executor(self._concurrency)
+            with self._guard:
+                self._executors.append(executor)
+            self._bell.ring()
+
+    def _held(self) -> int:
+        with self._guard:
+            executors = (*self._executors, *self._alone)
+            return sum(len(executor.running) for executor in executors) + len(self._own) + len(self._settlements)
+
+    # Duties
+
+    def _duty_loop(self) -> None:
+        table = dict(duties(self._service, self.id, self._bell.ring, self._lost))
+        table["interrupts"] = self._interrupts
+        table["time limits"] = self._time_limits
+        moments: dict[str, datetime] = {name: runtime.now() for name in table}
+        wake = runtime.bell()
+        self._store.on_change(wake.ring)
+        while not self._stopping:
+            now = runtime.now()
+            for name, duty in table.items():
+                if moments[name] > now:
+                    continue
+                try:
+                    moments[name] = duty(now)
+                except AdjournError as error:
+                    log.warning("a duty failed and will be tried again", duty=name, error=error.message)
+                    moments[name] = now + timedelta(seconds=config.POLL_SECONDS)
+            pause = (min(moments.values()) - runtime.now()).total_seconds()
+            if wake.wait(min(max(pause, 0.001), config.POLL_SECONDS)):
+                # Somebody changed something: an earlier moment, or a job that is to stop.
+                moments["promote_due"] = moments["interrupts"] = runtime.now()
+                runtime.sleep(_RING_SECONDS)
+
+    def _interrupts(self, now: datetime) -> datetime:
+        """Tell executors which of their jobs somebody asked to pause or to stop."""
+        later = now + timedelta(seconds=config.POLL_SECONDS)
+        if not self._held():
+            return later
+        with self._store.read() as reader:
+            asked = queue.interrupts(reader, str(self.id))
+        with self._guard:
+            executors = [*self._executors, *self._alone]
+        for executor in executors:
+            concerned = {str(job): int(status) for job, _, status in asked if str(job) in executor.running}
+            if concerned:
+                executor.interrupt(concerned)
+        return later
+
+    def _time_limits(self, now: datetime) -> datetime:
+        """Ask a job whose time is up to stop; after a grace it is failed, and its executor is replaced and ended."""
+        moment = runtime.monotonic()
+        with self._guard:
+            executors = [*self._executors, *self._alone]
+        for executor in executors:
+            for job_id, running in list(executor.running.items()):
+                if running.asked_to_stop is None:
+                    if moment - running.since > self._job_seconds_max:
+                        running.asked_to_stop = moment
+                        executor.interrupt({job_id: int(Status.CANCELING)})
+                elif moment - running.asked_to_stop > config.JOB_GRACE_SECONDS:
+                    self._end_overdue(executor, job_id, moment)
+        return now + timedelta(seconds=_LIMIT_CHECK_SECONDS)
+
+    def _end_overdue(self, executor: ExecutorProcess, job_id: str, moment: float) -> None:
+        running = executor.running.pop(job_id, None)
+        if running is None:
+            return
+        text = f"The job ran longer than {self._job_seconds_max:.0f} s and did not stop when it was asked to."
+        failed = Failed(errors.JOB_TIMED_OUT, text, text)
+        self._finished([Settlement(running.job, failed, moment - running.since)])
+        if executor in self._alone:
+            executor.kill()
+            return
+        # Its thread cannot be ended alone: the executor takes no new jobs, the others may finish, then it goes.
+        executor.retiring = True
+        self._restart()
+        self._end_idle(executor)
+
+    def _lost(self) -> None:
+        log.error("this worker was taken for dead: its jobs have been given back, it stops")
+        self._stopping = True
+        self._bell.ring()
+
+
+def _room(executor: ExecutorProcess) -> int:
+    """How many more jobs an executor may get."""
+    if executor.dead or executor.retiring:
+        return 0
+    ahead = _BATCH_MAX if executor.seconds < _SHORT_SECONDS else executor.concurrency
+    return max(0, max(ahead, executor.concurrency) - len(executor.running))
+
+
+def _limit(found: ResourceClass) -> int | None:
+    """ADJOURN_LIMIT_<CLASS>: how many jobs of a class run at a time on this host; none by default."""
+    text = os.environ.get(f"ADJOURN_LIMIT_{found.name.upper()}")
+    if text is None:
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise errors.InvalidRequest(f"ADJOURN_LIMIT_{found.name.upper()} must be a whole number from 1, found '{text[:40]}'.")
+    return int(text)
