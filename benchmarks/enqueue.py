@@ -149,7 +149,9 @@ def bulk() -> Figure:
 
         found, yardstick, spread = paired(ours, theirs)
         bare.close()
-    return Figure("bulk enqueue by 1,000, SQLite", found, "/s", "bare executemany, same rows", yardstick, "", None, spread)
+    return Figure(
+        "bulk enqueue by 1,000, SQLite", found, "/s", "bare executemany, same rows", yardstick, "", None, spread
+    )
 
 
 def figures() -> list[Figure]:

@@ -1,15 +1,15 @@
 """adjourn: the asynchronous service of Microsoft Dataverse, open and self-hosted.
 
-    import adjourn
+import adjourn
 
-    @adjourn.message
-    def greet(name: str) -> str:
-        return f"Hello, {name}!"
+@adjourn.message
+def greet(name: str) -> str:
+    return f"Hello, {name}!"
 
-    with adjourn.Organization("sqlite:///jobs.db") as org:
-        job = org.enqueue(greet.request(name="Ada"))
-        org.drain()
-        print(org.retrieve("asyncoperation", job)["statuscode"])
+with adjourn.Organization("sqlite:///jobs.db") as org:
+    job = org.enqueue(greet.request(name="Ada"))
+    org.drain()
+    print(org.retrieve("asyncoperation", job)["statuscode"])
 """
 
 from __future__ import annotations

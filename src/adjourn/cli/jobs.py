@@ -13,18 +13,18 @@ import click
 from adjourn.cli.options import database_option
 from adjourn.cli.table import print_table, text
 from adjourn.jobs import queue
+from adjourn.metadata.model import Reference
 from adjourn.pipeline.call import Call, Request
 from adjourn.pipeline.read import python_row
 from adjourn.pipeline.record import Record
 from adjourn.query.tree import Attribute, Condition, Filter, Order, Query
-from adjourn.metadata.model import Reference
 from adjourn.service import Service
 
 _LIST = ("asyncoperationid", "name", "operationtypename", "statuscodename", "createdon", "startedon", "completedon")
 _STATES = {"ready": 0, "suspended": 1, "locked": 2, "completed": 3}
 
 
-class JobId(click.ParamType):
+class JobId(click.ParamType[UUID]):
     """A guid, refused with a text that says what one looks like."""
 
     name = "JOB"

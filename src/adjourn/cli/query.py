@@ -24,7 +24,9 @@ def query(text: str, language: str, explain: bool, as_json: bool, database: str)
     if text == "-":
         text = click.get_text_stream("stdin").read()
     if (language == "fetchxml") != text.lstrip().startswith("<"):
-        raise click.UsageError(f"This does not look like {language}: FetchXML begins with <fetch>, OData with a set name.")
+        raise click.UsageError(
+            f"This does not look like {language}: FetchXML begins with <fetch>, OData with a set name."
+        )
     service = Service.open(database)
     try:
         call = Call(caller=service.administrator())

@@ -120,7 +120,9 @@ def _token(database: str) -> tuple[str, str]:
         return given, f"from {TOKEN_VARIABLE}"
     path = sqlite_path(database)
     if path is None:
-        raise InvalidRequest(f"On PostgreSQL set {TOKEN_VARIABLE} in the environment: every host must know the same token.")
+        raise InvalidRequest(
+            f"On PostgreSQL set {TOKEN_VARIABLE} in the environment: every host must know the same token."
+        )
     file = Path(f"{path}-token")
     if not file.exists():
         # Created with its final mode: at no moment may others read it.

@@ -51,5 +51,3 @@ def doctor(database: str) -> None:
         click.echo("Counts, dependency tokens, leases and files are consistent.")
     finally:
         service.close()
-
-

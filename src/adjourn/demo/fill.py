@@ -40,7 +40,11 @@ def fill(service: Service) -> str:
     accounts = [client.create("account", {"name": name, "revenue": 1000 * len(name)}) for name in _NAMES]
     contacts = []
     for index, (first, last) in enumerate(_PEOPLE):
-        values: dict[str, Any] = {"firstname": first, "lastname": last, "parentcustomerid": ("account", accounts[index])}
+        values: dict[str, Any] = {
+            "firstname": first,
+            "lastname": last,
+            "parentcustomerid": ("account", accounts[index]),
+        }
         contacts.append(client.create("contact", values))
         client.update("account", accounts[index], {"telephone1": f"555-01{index:02}"})
     client.update("contact", contacts[0], {"emailaddress1": "ada@example.org"})

@@ -65,9 +65,7 @@ def decide(
             change = _completed(job, Status.SUCCEEDED, now, code=None, friendly=_cut(message))
             return change if not job.auto_delete else _deleted(change)
         case Failed(code, friendly, details):
-            return _completed(
-                job, Status.FAILED, now, code=signed(code), friendly=_cut(friendly), text=_cut(details)
-            )
+            return _completed(job, Status.FAILED, now, code=signed(code), friendly=_cut(friendly), text=_cut(details))
         case Canceled(message):
             return _completed(job, Status.CANCELED, now, code=signed(errors.JOB_CANCELED), friendly=message)
         case Retry(reason, delay_seconds):
@@ -96,7 +94,13 @@ def decide(
             if crashes >= config.CRASHES_MAX:
                 text = f"The job's executor process died in each of {crashes} runs. It is not tried again."
                 return _completed(
-                    job, Status.FAILED, now, code=signed(errors.JOB_TIMED_OUT), friendly=text, text=text, crashes=crashes
+                    job,
+                    Status.FAILED,
+                    now,
+                    code=signed(errors.JOB_TIMED_OUT),
+                    friendly=text,
+                    text=text,
+                    crashes=crashes,
                 )
             if status is Status.PAUSING:
                 return _paused(job, postponed, job.cursor, crashes=crashes)

@@ -24,8 +24,8 @@ from adjourn.jobs.model import (
     Settlement,
 )
 from adjourn.jobs.outcomes import Change, decide
+from adjourn.jobs.statements import HISTORY_COLUMNS, statements
 from adjourn.jobs.states import LABELS, STATE_OF, Action, Status, WaitReason, transition
-from adjourn.jobs.statements import HISTORY_COLUMNS, Statements, statements
 from adjourn.metadata.model import Reference
 from adjourn.metadata.values import moment_text
 from adjourn.store.contract import Reader, Row, Transaction
@@ -158,9 +158,7 @@ def settle(tx: Transaction, settlements: Sequence[Settlement]) -> Settled:
 
 def promote_due(tx: Transaction, limit: int = 1000) -> tuple[int, int | None]:
     """Make Ready the postponed jobs whose moment has come; how many, and the lowest sequence among them."""
-    rows = tx.rows(
-        statements(tx.dialect).promote_due, {"now": moment_text(tx.now), "limit": limit, "by": SYSTEM}
-    )
+    rows = tx.rows(statements(tx.dialect).promote_due, {"now": moment_text(tx.now), "limit": limit, "by": SYSTEM})
     return len(rows), min((row[0] for row in rows), default=None)
 
 
@@ -287,7 +285,8 @@ def examine(reader: Reader) -> list[str]:
     """What should never be: counts that are wrong, tokens without a head, files without a row. One sentence each."""
     sql = statements(reader.dialect)
     findings = [
-        f"the count of jobs in state {row[0]}/{row[1]} of type {row[2]} is off by {row[3]}" for row in reader.rows(sql.wrong_counts)
+        f"the count of jobs in state {row[0]}/{row[1]} of type {row[2]} is off by {row[3]}"
+        for row in reader.rows(sql.wrong_counts)
     ]
     findings += [f"serial key '{row[0]}' has {row[1]} open jobs and not one head" for row in reader.rows(sql.headless)]
     findings += [f"job {row[0]} names file {row[1]}, which does not exist" for row in reader.rows(sql.lost_files)]
@@ -313,7 +312,11 @@ def why(reader: Reader, job_id: UUID) -> str:
     if STATE_OF[status] is STATE_OF[Status.SUCCEEDED]:
         return f"It is {LABELS[status]} since {_shown(completed)}{': ' + friendly if friendly else ''}."
     if status is not Status.WAITING:
-        part = f", {progress or ''} {percent if percent is not None else ''}{'%' if percent is not None else ''}" if progress or percent else ""
+        part = (
+            f", {progress or ''} {percent if percent is not None else ''}{'%' if percent is not None else ''}"
+            if progress or percent
+            else ""
+        )
         asked = {Status.PAUSING: " It was asked to pause.", Status.CANCELING: " It was asked to stop."}.get(status, "")
         return f"Worker {worker} has run it since {_shown(started)}{part}.{asked}"
     if blocked:
@@ -322,7 +325,9 @@ def why(reader: Reader, job_id: UUID) -> str:
             return f"It waits behind earlier jobs of the token '{token or key}'."
         head_id, name, head_status, head_until = heads[0]
         moment = f", postponed until {_shown(head_until)}" if head_until else ""
-        return f"It waits behind job {head_id} '{name}' of the same token, which is {LABELS[Status(head_status)]}{moment}."
+        return (
+            f"It waits behind job {head_id} '{name}' of the same token, which is {LABELS[Status(head_status)]}{moment}."
+        )
     match reason:
         case WaitReason.PAUSED:
             return "It was paused by a person and waits to be resumed."

@@ -67,7 +67,7 @@ class WaitReason(StrEnum):
 
     POSTPONED = "postponed"
     PAUSED = "paused"
-    TOKEN = "token"  # noqa: S105 - a dependency token, not a secret
+    TOKEN = "token"
     BACKOFF = "back-off"
     EVENT = "event"
     SCHEDULE = "schedule"
@@ -148,6 +148,7 @@ def transition(action: Action, status: Status) -> Result:
     result = TRANSITIONS[action][status]
     if result.code is not None:
         raise errors.InvalidStateChange(
-            f"The system job is {LABELS[status]}; {action} is possible when it is {_ALLOWED_FROM[action]}.", code=result.code
+            f"The system job is {LABELS[status]}; {action} is possible when it is {_ALLOWED_FROM[action]}.",
+            code=result.code,
         )
     return result

@@ -70,7 +70,12 @@ def _write_all(tx: Transaction, catalog: Catalog, now: datetime) -> None:
             accessmode=0,
             azureactivedirectoryobjectid=user_id,
         )
-        put("usersettings", user_id, timezonecode=_UTC_TIME_ZONE_CODE, businessunitid=Reference("businessunit", ROOT_UNIT))
+        put(
+            "usersettings",
+            user_id,
+            timezonecode=_UTC_TIME_ZONE_CODE,
+            businessunitid=Reference("businessunit", ROOT_UNIT),
+        )
     put(
         "team",
         DEFAULT_TEAM,

@@ -106,9 +106,9 @@ def delete(
     check_version(table, before, if_match)
     for relationship in table.one_to_many:
         _follow(tx, operation, relationship, target)
-    for relationship in table.many_to_many:
-        side = relationship.column1 if relationship.table1 == table.logical else relationship.column2
-        write.delete_links(tx, relationship, side, target.id)
+    for joined in table.many_to_many:
+        side = joined.column1 if joined.table1 == table.logical else joined.column2
+        write.delete_links(tx, joined, side, target.id)
     if not write.delete(tx, table, target.id):
         raise not_found(table, target.id)
     if table.is_activity and table.logical != ACTIVITY:
@@ -128,7 +128,9 @@ def associate(
 ) -> None:
     """Join or part two records over a named relationship, of either kind and from either end."""
     table = operation.catalog.table(target.table)
-    found: Relationship | ManyToMany | None = table.by_collection.get(relationship) or table.by_navigation.get(relationship)
+    found: Relationship | ManyToMany | None = table.by_collection.get(relationship) or table.by_navigation.get(
+        relationship
+    )
     if found is None:
         known = [*table.by_collection, *table.by_navigation]
         raise InvalidRequest(
@@ -140,13 +142,19 @@ def associate(
     if isinstance(found, ManyToMany):
         first, second = (target, related) if found.table1 == target.table else (related, target)
         if first.table != found.table1 or second.table != found.table2:
-            raise InvalidRequest(f"Relationship '{relationship}' joins {found.table1} and {found.table2}, not {related.table}.")
+            raise InvalidRequest(
+                f"Relationship '{relationship}' joins {found.table1} and {found.table2}, not {related.table}."
+            )
         if join:
             write.link(tx, found, first.id, second.id, operation.catalog.table(found.intersect), runtime.new_id())
         else:
             write.unlink(tx, found, first.id, second.id)
         return
-    holder, value = (target, related) if found.referencing == target.table and relationship == found.navigation else (related, target)
+    holder, value = (
+        (target, related)
+        if found.referencing == target.table and relationship == found.navigation
+        else (related, target)
+    )
     if holder.table != found.referencing or value.table != found.referenced:
         raise InvalidRequest(f"Relationship '{relationship}' leads from {found.referencing} to {found.referenced}.")
     if found.referencing == "asyncoperation":
@@ -186,9 +194,7 @@ def _check_lookups(tx: Transaction, operation: Operation, table: Table, values: 
                 raise not_found(referenced, value.id)
 
 
-def _set_owner(
-    tx: Transaction, operation: Operation, table: Table, values: dict[str, Any], *, creating: bool
-) -> None:
+def _set_owner(tx: Transaction, operation: Operation, table: Table, values: dict[str, Any], *, creating: bool) -> None:
     if not table.user_owned or not (creating or "ownerid" in values):
         return
     owner = values.get("ownerid") or Reference("systemuser", operation.caller.user_id)
@@ -216,11 +222,13 @@ def _set_state(
     new_state, new_status = values.get("statecode"), values.get("statuscode")
     if new_state is None:
         known = status.choice.options.get(new_status) if new_status is not None else None
-        current = before.get("statecode") if before else min(state.choice.options)
+        current = (before or {}).get("statecode")
+        if current is None:
+            current = min(state.choice.options)
         # A status alone means within the present state; on create it chooses the state that it belongs to.
-        new_state = known.state if creating and known else current
+        new_state = known.state if creating and known and known.state is not None else current
     if new_status is None:
-        option = state.choice.options.get(new_state)
+        option = state.choice.options.get(int(new_state))
         new_status = option.default_status if option else None
         if new_status is None:
             new_status = min((o.value for o in status.choice.options.values() if o.state == new_state), default=None)

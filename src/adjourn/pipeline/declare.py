@@ -20,7 +20,11 @@ from adjourn.pipeline.context import ASYNCHRONOUS, SYNCHRONOUS, Stage
 P = ParamSpec("P")
 R = TypeVar("R")
 
-STAGES = {"PreValidation": Stage.PRE_VALIDATION, "PreOperation": Stage.PRE_OPERATION, "PostOperation": Stage.POST_OPERATION}
+STAGES = {
+    "PreValidation": Stage.PRE_VALIDATION,
+    "PreOperation": Stage.PRE_OPERATION,
+    "PostOperation": Stage.POST_OPERATION,
+}
 MODES = {"Synchronous": SYNCHRONOUS, "Asynchronous": ASYNCHRONOUS}
 SUPPLIED = ("Organization", "Client", "AsyncClient", "Job", "Context")
 """Parameters annotated with one of these are supplied; the rest are arguments."""
@@ -152,7 +156,9 @@ def message(
     def mark(handler: Callable[P, R]) -> Message[P, R]:
         chosen = name or handler.__name__
         if not _MESSAGE_NAME.fullmatch(chosen):
-            raise InvalidRequest(f"'{chosen[:200]}' is no name for a message: letters, digits and underscores, not a digit first.")
+            raise InvalidRequest(
+                f"'{chosen[:200]}' is no name for a message: letters, digits and underscores, not a digit first."
+            )
         return Message(handler, chosen, atomic, isolated)
 
     return mark(function) if function is not None else mark

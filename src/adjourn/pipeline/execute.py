@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -177,7 +178,7 @@ class Pipeline:
                 if user_code or in_turn:
                     with self.store.transaction(label or in_turn[0].name) as tx, self.unit(tx, snapshot) as unit:
                         return self._run_stages(flow, steps, unit)
-                return self.store.write(lambda tx, flow=flow, s=steps, n=snapshot: self._run_grouped(flow, s, n, tx))
+                return self.store.write(partial(self._run_grouped, flow, steps, snapshot))
             except _Stale:
                 self.registry.refresh()
         raise errors.Busy("The registered steps change too quickly for the operation to run; try again.")

@@ -63,7 +63,9 @@ def _perform_create(flow: Flow) -> dict[str, Any]:
 
 
 def _prepare_update(catalog: Catalog, request: Request) -> Prepared:
-    validate.parameters("Update", request.parameters, ("Target",), ("SuppressDuplicateDetection", "ConcurrencyBehavior"))
+    validate.parameters(
+        "Update", request.parameters, ("Target",), ("SuppressDuplicateDetection", "ConcurrencyBehavior")
+    )
     found = request.parameters["Target"]
     if isinstance(found, Record) and found.table == system_jobs.TABLE:
         target = system_jobs.validate_update(catalog.table(found.table), found)
@@ -240,4 +242,3 @@ MESSAGES: dict[str, Message] = {
     )
 }
 """RetrieveMultiple is the eleventh; its input is a query, see `execute.Pipeline.retrieve_multiple`."""
-

@@ -76,9 +76,7 @@ def register_module(pipeline: Pipeline, module: str, call: Call) -> Registered:
     return register(pipeline, module, found, call, whole=True)
 
 
-def register(
-    pipeline: Pipeline, module: str, found: Iterable[Any], call: Call, *, whole: bool = False
-) -> Registered:
+def register(pipeline: Pipeline, module: str, found: Iterable[Any], call: Call, *, whole: bool = False) -> Registered:
     """Register marked functions of one module, in one transaction. whole: they are all that the module marks."""
     items = list(found)
 
@@ -206,7 +204,9 @@ class _Registration:
         return step_id
 
     def _images(self, step_id: UUID, declaration: StepDeclaration) -> None:
-        kinds: dict[str, tuple[int, Any]] = {alias: (PRE_IMAGE, names) for alias, names in declaration.pre_images.items()}
+        kinds: dict[str, tuple[int, Any]] = {
+            alias: (PRE_IMAGE, names) for alias, names in declaration.pre_images.items()
+        }
         for alias, names in declaration.post_images.items():
             both = alias in kinds and kinds[alias][1] == names
             kinds[alias] = (BOTH_IMAGES if both else POST_IMAGE, names)

@@ -236,7 +236,12 @@ _STEPS = Query(
     links=(
         Link("sdkmessage", "sdkmessageid", "sdkmessageid", "m", "inner", _columns("name")),
         Link(
-            "sdkmessagefilter", "sdkmessagefilterid", "sdkmessagefilterid", "f", "outer", _columns("primaryobjecttypecode")
+            "sdkmessagefilter",
+            "sdkmessagefilterid",
+            "sdkmessagefilterid",
+            "f",
+            "outer",
+            _columns("primaryobjecttypecode"),
         ),
         Link("plugintype", "plugintypeid", "plugintypeid", "t", "outer", _columns("typename"), links=(_ASSEMBLY,)),
     ),

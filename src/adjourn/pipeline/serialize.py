@@ -114,7 +114,9 @@ def _entity(record: Record, catalog: Catalog, *, typed: bool) -> dict[str, Any]:
     table = catalog.table(record.table)
     return {
         **({"__type": f"Entity:{_NAMESPACE}"} if typed else {}),
-        "Attributes": [{"key": name, "value": _attribute(table, name, v, catalog)} for name, v in record.values.items()],
+        "Attributes": [
+            {"key": name, "value": _attribute(table, name, v, catalog)} for name, v in record.values.items()
+        ],
         "EntityState": None,
         "FormattedValues": [{"key": name, "value": label} for name, label in record.formatted.items()],
         "Id": str(record.id) if record.id else _EMPTY_GUID,
@@ -180,14 +182,14 @@ def _read_images(found: Sequence[Mapping[str, Any]], catalog: Catalog) -> dict[s
 
 def _read_value(value: Any, catalog: Catalog) -> Any:
     match value:
-        case {"__type": str(kind), **rest} if kind.endswith(_NAMESPACE):
+        case {"__type": str(kind)} if kind.endswith(_NAMESPACE):
             match kind.partition(":")[0]:
                 case "Entity":
-                    return _read_entity(rest, catalog)
+                    return _read_entity(value, catalog)
                 case "EntityReference":
-                    return Reference(rest["LogicalName"], UUID(rest["Id"]))
+                    return Reference(value["LogicalName"], UUID(value["Id"]))
                 case _:
-                    return rest["Value"]
+                    return value["Value"]
         case [{"key": _, "value": _}, *_]:
             return _read_pairs(value, catalog)
         case list():

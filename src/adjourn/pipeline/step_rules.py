@@ -60,7 +60,9 @@ def _check_step(tx: Transaction, catalog: Catalog, target: Record, before: dict[
         raise InvalidRequest(f"No step can be registered on message '{message}'.", code=_STEP_NOT_ALLOWED)
     table = _table_of(tx, catalog, merged.get("sdkmessagefilterid"), merged["sdkmessageid"])
     if table is not None and not catalog.table(table).events:
-        raise InvalidRequest(f"Table '{table}' raises no events: no step can be registered on it.", code=_STEP_NOT_ALLOWED)
+        raise InvalidRequest(
+            f"Table '{table}' raises no events: no step can be registered on it.", code=_STEP_NOT_ALLOWED
+        )
     columns = [name.strip() for name in (merged.get("filteringattributes") or "").split(",") if name.strip()]
     if columns and message != "Update":
         raise InvalidRequest(f"Filtering attributes apply to Update only, not to {message}.")
@@ -99,9 +101,7 @@ def _check_image(tx: Transaction, catalog: Catalog, target: Record, before: dict
         raise InvalidRequest(f"Message '{message}' has no {which}.", code=_WRONG_IMAGE_KIND)
     source = merged.get("messagepropertyname") or sources[0]
     if source not in sources:
-        raise InvalidRequest(
-            f"Message '{message}' has no image of '{source}': {', '.join(sources)}.", code=_NO_IMAGES
-        )
+        raise InvalidRequest(f"Message '{message}' has no image of '{source}': {', '.join(sources)}.", code=_NO_IMAGES)
     if not merged.get("entityalias"):
         raise InvalidRequest("An image needs its entityalias: the key under which the step finds it.")
     columns = [name.strip() for name in (merged.get("attributes") or "").split(",") if name.strip()]
@@ -132,9 +132,7 @@ def _name_of(tx: Transaction, catalog: Catalog, reference: Reference | None, tab
 def _table_of(tx: Transaction, catalog: Catalog, reference: Reference | None, message: Reference) -> str | None:
     if reference is None:
         return None
-    found = write.fetch(
-        tx, catalog.table("sdkmessagefilter"), reference.id, ("primaryobjecttypecode", "sdkmessageid")
-    )
+    found = write.fetch(tx, catalog.table("sdkmessagefilter"), reference.id, ("primaryobjecttypecode", "sdkmessageid"))
     if found is None:
         raise InvalidRequest(f"sdkmessagefilter {reference.id} does not exist.")
     if found["sdkmessageid"] != message:

@@ -51,9 +51,7 @@ def validate_update(table: Table, target: Record) -> Record:
                 code=errors.RECURRENCE_OF_NONRECURRING,
             )
         if name not in UPDATABLE:
-            raise InvalidRequest(
-                f"Column '{name}' of a system job cannot be updated. Only {', '.join(UPDATABLE)} can."
-            )
+            raise InvalidRequest(f"Column '{name}' of a system job cannot be updated. Only {', '.join(UPDATABLE)} can.")
         checked.values[name] = values.check(column, value)
     return checked
 

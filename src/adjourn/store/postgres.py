@@ -17,7 +17,7 @@ from uuid import UUID
 import psycopg
 import structlog
 from psycopg.pq import TransactionStatus
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from adjourn import config, runtime
 from adjourn.errors import AdjournError, Busy, InvalidRequest
@@ -228,7 +228,10 @@ class PostgresStore:
             yield connection, now
         finally:
             if not connection.closed and connection.info.transaction_status != TransactionStatus.IDLE:
-                _control(connection, "ROLLBACK")
+                try:
+                    _control(connection, "ROLLBACK")
+                except psycopg.Error:
+                    connection.close()  # the server rolls back what a lost connection left; the pool makes another
             self._pool.putconn(connection)
 
     def _begin(self, begin: str) -> tuple[Connection, datetime]:
@@ -236,6 +239,8 @@ class PostgresStore:
         for _ in range(CONNECTIONS_MAX + 1):
             try:
                 connection = self._pool.getconn()
+            except PoolClosed as error:
+                raise Busy("The database is closed.") from error
             except PoolTimeout as error:
                 wait = f"{_CONNECTION_WAIT_SECONDS:.0f} s"
                 raise Busy(f"No connection to the database was free within {wait}; try again.") from error

@@ -38,7 +38,9 @@ def guard_of(job: ClaimedJob) -> Callable[[Transaction], None]:
 
     def guard(tx: Transaction) -> None:
         if queue.holds(tx, job.id, job.lease) is None:
-            raise LeaseLost(f"System job {job.id} is no longer held by this worker; its handler may not write any more.")
+            raise LeaseLost(
+                f"System job {job.id} is no longer held by this worker; its handler may not write any more."
+            )
 
     return guard
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -47,7 +48,7 @@ def duties(service: Service, worker_id: UUID, wake: Callable[[], None], lost: Ca
 
     def rescue(now: datetime) -> datetime:
         for worker in store.dead_workers(now):
-            rescued = store.write(lambda tx, worker=worker: queue.rescue(tx, [worker]))
+            rescued = store.write(partial(queue.rescue, dead=[worker]))
             store.release_worker(UUID(worker))
             log.warning("gave back the jobs of a dead worker", worker=worker, jobs=rescued)
             wake()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -99,8 +100,7 @@ def drain(service: Service, now: datetime | None = None) -> int:
                 settlement = Settlement(claimed, run(service, claimed), runtime.monotonic() - began)
             finally:
                 # Also when the handler was interrupted from the keyboard: the job is given back, not left Locked.
-                found = settlement
-                service.store.write(lambda tx, found=found: queue.settle(tx, [found]))
+                service.store.write(partial(queue.settle, settlements=[settlement]))
             runs += 1
     finally:
         service.store.release_worker(worker)
@@ -149,4 +149,3 @@ def _promote(service: Service, now: datetime | None) -> None:
 def _next(tx: Transaction, worker: str) -> ClaimedJob | None:
     claimed = queue.claim(tx, operation_types=_TYPES, limit=1, worker=worker)
     return claimed[0] if claimed else None
-

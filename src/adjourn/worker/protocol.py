@@ -8,6 +8,7 @@ credentials and no file of the store; everything it wants goes through here.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 from collections.abc import Mapping, Sequence
@@ -133,10 +134,8 @@ class Channel:
             return None
 
     def close(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # the other side may have closed it first
             self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # the other side closed it first
         self._socket.close()
 
     def _frame(self) -> bytes | None:

@@ -292,7 +292,9 @@ class Supervisor:
                     group.remove(executor)
         if lost:
             log.error("an executor died", pid=executor.pid, jobs=[str(running.job.id) for running in lost])
-        self._finished([Settlement(found.job, Released(crashed=True), runtime.monotonic() - found.since) for found in lost])
+        self._finished(
+            [Settlement(found.job, Released(crashed=True), runtime.monotonic() - found.since) for found in lost]
+        )
         if not self._stopping and not expected and executor.concurrency == self._concurrency:
             self._restart()
 
@@ -401,5 +403,7 @@ def _limit(found: ResourceClass) -> int | None:
     if text is None:
         return None
     if not text.isdigit() or int(text) < 1:
-        raise errors.InvalidRequest(f"ADJOURN_LIMIT_{found.name.upper()} must be a whole number from 1, found '{text[:40]}'.")
+        raise errors.InvalidRequest(
+            f"ADJOURN_LIMIT_{found.name.upper()} must be a whole number from 1, found '{text[:40]}'."
+        )
     return int(text)

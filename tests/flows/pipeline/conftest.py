@@ -3,12 +3,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from tests.support import pipeline_plugins
 
 from adjourn.client import Client
 from adjourn.pipeline.call import Call
 from adjourn.service import Service
 from adjourn.store.contract import Store
-from tests.support import pipeline_plugins
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.support import pipeline_plugins as plugins
 
 import adjourn
 from adjourn.client import Client
 from adjourn.metadata.model import Reference
 from adjourn.service import Service
-from tests.support import pipeline_plugins as plugins
 
 
 def jobs_of(org: Client, record_id: object) -> list[adjourn.Record]:

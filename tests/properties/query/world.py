@@ -339,7 +339,7 @@ def queries(draw: Any, *, form: str) -> Query:
             table, chosen, links=joins, filter=where, orders=orders, distinct=True, top=top, page=page, total=True,
             language=language,
         )  # fmt: skip
-    keys = names[: draw(st.integers(0, 3))]
+    keys = names[: draw(st.integers(0, min(3, len(COLUMNS[table]) - 1)))]
     attributes = [draw(group(table, name, f"k{n}")) for n, name in enumerate(keys)]
     for n in range(draw(st.integers(0 if attributes else 1, 2))):
         attributes.append(draw(aggregate(table, keys, f"a{n}")))
