@@ -188,7 +188,7 @@ def _boolean(column: Column, literal: Any) -> bool:
     return found
 
 
-def _number(column: Column, literal: Any) -> Decimal:
+def _number(column: Column, literal: Any, accepted: str = "a number") -> Decimal:
     try:
         if isinstance(literal, bool) or not isinstance(literal, int | float | Decimal | str):
             raise InvalidOperation
@@ -196,14 +196,14 @@ def _number(column: Column, literal: Any) -> Decimal:
             raise InvalidOperation
         found = Decimal(str(literal).strip())
     except InvalidOperation:
-        raise _wrong(column, literal, "a number") from None
+        raise _wrong(column, literal, accepted) from None
     if not found.is_finite() or not math.isfinite(float(found)):
         raise _wrong(column, literal, "a finite number")
     return found
 
 
 def _whole(column: Column, literal: Any) -> int:
-    found = _number(column, literal)
+    found = _number(column, literal, "a whole number of 64 bits")
     if abs(found) > values.INT64_MAX or found != found.to_integral_value():
         raise _wrong(column, literal, "a whole number of 64 bits")
     return int(found)
