@@ -1,0 +1,117 @@
+"""`$batch`: many requests in one, change sets all or nothing.
+
+Outside change sets each request is its own operation; the first failure stops the batch and makes the outer status 400,
+unless the client prefers to continue. A change set runs in one transaction; if one of its requests fails, nothing of it
+remains and its answer is that failure. Source: webapi.md §15.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from adjourn import runtime
+from adjourn.errors import AdjournError, InvalidRequest
+from adjourn.service import Service
+from adjourn.webapi import dispatch, failures, multipart, payload, prefer, url, write
+from adjourn.webapi.exchange import Answer, Exchange
+from adjourn.webapi.multipart import ChangeSet, PartRequest
+
+URL_CHARACTERS_MAX = 65_536
+"""A GET in a batch may be twice as long as one of its own (webapi.md §1)."""
+_INHERITED = ("mscrmcallerid", "callerobjectid")
+
+
+class _Refused(Exception):
+    """A request of a change set failed: carries its answer out of the transaction."""
+
+    def __init__(self, answer: Answer, content_id: str | None) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+        self.content_id = content_id
+
+
+def run(exchange: Exchange, service: Service, host: str) -> Answer:
+    """Answer a POST to `$batch`. Raises InvalidRequest if the body cannot be read at all."""
+    if exchange.options:
+        raise InvalidRequest(f"A $batch takes no query options, found '{next(iter(exchange.options))[:100]}'.")
+    parts = multipart.parse(exchange.body, exchange.headers.get("content-type", ""))
+    name = f"batchresponse_{runtime.new_id()}"
+    pieces: list[bytes] = []
+    status = 200
+    for part in parts:
+        if isinstance(part, ChangeSet):
+            failed = _change_set(part, exchange, service, host, pieces, name)
+        else:
+            answer = _answer(part, exchange, service, host)
+            pieces.append(multipart.piece(answer, part.content_id, name))
+            failed = answer.status >= 400
+        if failed and not exchange.preferences.continue_on_error:
+            status = 400
+            break
+    pieces.append(f"--{name}--\r\n".encode())
+    return Answer(status, b"".join(pieces), (), f"multipart/mixed; boundary={name}")
+
+
+def _change_set(
+    part: ChangeSet, exchange: Exchange, service: Service, host: str, pieces: list[bytes], outer: str
+) -> bool:
+    """Run a change set and append its answer; whether it failed."""
+    answers: list[tuple[Answer, str | None]] = []
+    references: dict[str, str] = {}
+    try:
+        with write.one_unit(service, exchange.call, "change set") as call:
+            for request in part.requests:
+                if request.content_id is not None and request.content_id in references:
+                    raise InvalidRequest(f"Content-ID '{request.content_id}' stands twice in a change set.")
+                inside = exchange.within(call=call, references=dict(references))
+                answer = _answer(request, inside, service, host)
+                if answer.status >= 400:
+                    raise _Refused(answer, request.content_id)
+                made = answer.header("OData-EntityId")
+                if made is not None and request.method == "POST":
+                    answer = answer.plus(("Location", made))
+                if made is not None and request.content_id is not None:
+                    references[request.content_id] = url.relative(made, exchange.root)
+                answers.append((answer, request.content_id))
+    except _Refused as refused:
+        pieces.append(multipart.piece(refused.answer, refused.content_id, outer))
+        return True
+    except AdjournError as error:
+        pieces.append(multipart.piece(failures.failed(error, host, "POST", exchange.path), None, outer))
+        return True
+    pieces.append(multipart.compose_change_set(answers, f"changesetresponse_{runtime.new_id()}", outer))
+    return False
+
+
+def _answer(part: PartRequest, exchange: Exchange, service: Service, host: str) -> Answer:
+    """One request's answer, errors included."""
+    try:
+        return dispatch.answer(_exchange(part, exchange), service)
+    except Exception as error:
+        if not isinstance(error, AdjournError) and exchange.call.transaction is not None:
+            # The transaction may be broken: nothing more can run in it.
+            raise _Refused(failures.failed(error, host, part.method, part.target), part.content_id) from error
+        return failures.failed(error, host, part.method, part.target)
+
+
+def _exchange(part: PartRequest, outer: Exchange) -> Exchange:
+    target = part.target
+    if target.startswith("$") and not target.startswith(("$batch", "$metadata")):
+        target = payload.referred(target, outer.references)
+    target = target.partition("#")[0]
+    path, _, query = url.relative(target, outer.root).partition("?")
+    url.check_length(path, query, URL_CHARACTERS_MAX)
+    for header in _INHERITED:
+        if header in part.headers:
+            raise InvalidRequest(f"Header '{header}' belongs to the batch itself, not to one of its requests.")
+    return dataclasses.replace(
+        outer,
+        method=part.method,
+        path=path,
+        query=query,
+        segments=url.parse_path(path),
+        options=url.parse_query(query),
+        headers=part.headers,
+        body=part.body,
+        preferences=prefer.parse(part.headers),
+    )

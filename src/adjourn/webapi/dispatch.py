@@ -1,0 +1,101 @@
+"""From an exchange to its answer: which address and verb means what. Synchronous; `app` calls it in a thread.
+
+GET     set, set(id), …/property, …/$value, …/$count, …/$ref, navigation, function, $metadata, EntityDefinitions
+POST    set, navigation, …/$ref, action, $batch
+PATCH   set(id)
+PUT     …/property, …/single/$ref
+DELETE  set(id), …/property, …/$ref
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from adjourn.errors import InvalidRequest, NotSupported, UnknownResource, nearest
+from adjourn.service import Service
+from adjourn.webapi import csdl, definitions, failures, operations, read, resource, write
+from adjourn.webapi.exchange import Answer, Exchange
+from adjourn.webapi.resource import Resource
+
+Handler = Callable[[Exchange, Service, Resource], Answer]
+_SYSTEM = ("$metadata", "$batch", "EntityDefinitions")
+_REFUSED_HEADERS = ("mscrm.bypasscustompluginexecution", "mscrm.bypassbusinesslogicexecution")
+
+
+def answer(exchange: Exchange, service: Service) -> Answer:
+    """Answer one request. Raises the documented errors; the caller writes them with `failures`."""
+    for header in _REFUSED_HEADERS:
+        if exchange.headers.get(header, "false").lower() not in ("false", ""):
+            raise NotSupported(f"Header '{header}' is not supported: steps always run.", status=400)
+    if exchange.headers.get("mscrm.suppressduplicatedetection", "true").lower() == "false":
+        raise NotSupported("Header 'MSCRM.SuppressDuplicateDetection: false' is not supported.", status=400)
+    segments = exchange.segments
+    if not segments:
+        if exchange.method != "GET":
+            return failures.wrong_verb(exchange.method, ("GET",))
+        return csdl.service_document(exchange, service)
+    first = segments[0]
+    if first.name == "$metadata" and len(segments) == 1:
+        return csdl.document(service) if exchange.method == "GET" else failures.wrong_verb(exchange.method, ("GET",))
+    if first.name == "EntityDefinitions":
+        if exchange.method != "GET":
+            return failures.wrong_verb(exchange.method, ("GET",))
+        return definitions.get(exchange, service)
+    found = resource.resolve(segments, service.catalog)
+    if found is None:
+        return _operation(exchange, service)
+    handler = _handlers(found)
+    chosen = handler.get(exchange.method)
+    if chosen is None:
+        return failures.wrong_verb(exchange.method, tuple(handler))
+    return chosen(exchange, service, found)
+
+
+def _handlers(found: Resource) -> dict[str, Handler]:
+    """What each verb does on a resource."""
+    handlers: dict[str, Handler] = {"GET": read.get}
+    if found.suffix in ("$count", "$value"):
+        return handlers
+    if found.suffix == "$ref":
+        if found.single is not None:
+            return handlers | {"PUT": write.add_reference, "DELETE": write.remove_reference}
+        if found.collection is not None and found.related is not None:
+            return handlers | {"DELETE": write.remove_reference}
+        if found.collection is not None:
+            return handlers | {"POST": write.add_reference, "DELETE": write.remove_reference}
+        return handlers
+    if found.column is not None:
+        return handlers | {"PUT": write.set_property, "DELETE": write.clear_property}
+    if found.single is not None:
+        return handlers
+    if found.collection is not None:
+        return handlers if found.related is not None else handlers | {"POST": write.create_related}
+    if found.key is not None:
+        return handlers | {"PATCH": write.change, "DELETE": write.delete}
+    return handlers | {"POST": write.create}
+
+
+def _operation(exchange: Exchange, service: Service) -> Answer:
+    segment = exchange.segments[0]
+    if len(exchange.segments) > 1:
+        raise _unknown(exchange, service)
+    found: Answer | None = None
+    if exchange.method == "GET":
+        found = operations.call_function(exchange, service, segment)
+    elif exchange.method == "POST":
+        found = operations.call_action(exchange, service, segment)
+    elif segment.name in operations.names(service):
+        raise operations.no_resource(exchange)
+    if found is None:
+        raise _unknown(exchange, service)
+    return found
+
+
+def _unknown(exchange: Exchange, service: Service) -> UnknownResource:
+    name = exchange.segments[0].name
+    if name == "$batch":
+        raise InvalidRequest("A $batch is a POST to <root>$batch, and cannot stand in another one.", code=0x80048D19)
+    known = [*service.catalog.by_entityset, *operations.names(service), *_SYSTEM]
+    logical = service.catalog.tables.get(name)
+    hint = f" Did you mean '{logical.entityset}'?" if logical else nearest(name, known)
+    return UnknownResource(f"Resource not found for the segment '{exchange.segments[0].text[:200]}'.{hint}")

@@ -1,0 +1,114 @@
+"""One request on its way to an answer, free of any HTTP library: what the core of the Web API takes and gives.
+
+A part of a `$batch` is an exchange like any other, so that nothing in a batch can behave differently.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from adjourn import config
+from adjourn.errors import InvalidRequest, TooLarge
+from adjourn.pipeline.call import Call
+from adjourn.webapi.prefer import Preferences
+from adjourn.webapi.url import Segment
+
+JSON = "application/json; odata.metadata=minimal"
+ENCODER = msgspec.json.Encoder(decimal_format="number")
+_BRACKETS = re.compile(rb"[\[\]{}]|\"(?:[^\"\\]|\\.)*+\"", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A request, read as far as its address and its headers go.
+
+    root: the absolute address of the API that was used, up to and with `v9.2/`; every address in an answer begins with it.
+    path, query: behind the root, as sent, percent-encoded. options: the decoded query options. headers: by lower-case
+    name. call: the caller and his circumstances.
+    """
+
+    method: str
+    root: str
+    path: str
+    query: str
+    segments: tuple[Segment, ...]
+    options: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    call: Call
+    preferences: Preferences
+    skiptoken_key: bytes = b""
+    references: Mapping[str, str] = field(default_factory=dict)
+    """In a batch: what `$1` stands for, an address relative to the root, by Content-ID."""
+
+    def within(self, **changes: Any) -> Exchange:
+        return dataclasses.replace(self, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response. headers: beside Content-Type and those that every response has."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+    content_type: str = JSON
+
+    def header(self, name: str) -> str | None:
+        return next((value for key, value in self.headers if key == name), None)
+
+    def plus(self, *headers: tuple[str, str]) -> Answer:
+        return dataclasses.replace(self, headers=(*self.headers, *headers))
+
+
+def json_answer(status: int, value: Any, *headers: tuple[str, str]) -> Answer:
+    return Answer(status, ENCODER.encode(value), headers)
+
+
+def no_content(*headers: tuple[str, str]) -> Answer:
+    return Answer(204, b"", headers, "")
+
+
+def json_object(body: bytes, decoder: msgspec.json.Decoder[Any], what: str = "request") -> dict[str, Any]:
+    """A body that must be one JSON object. Raises InvalidRequest with the place of the mistake.
+
+    A name that stands twice counts with its last value, as everywhere in JSON.
+    """
+    if len(body) > config.BODY_BYTES_MAX:
+        raise TooLarge(f"The body of a {what} is at most {config.BODY_BYTES_MAX:,} bytes.")
+    if body.startswith(b"\xef\xbb\xbf"):
+        body = body[3:]
+    if not body.strip():
+        raise InvalidRequest(f"The {what} needs a body: one JSON object.", code=0x80048D19)
+    if not _shallow(body):
+        # Before the parser: it would not be stopped by depth, only by memory.
+        raise InvalidRequest(f"The JSON body is nested deeper than {config.NESTING_MAX} levels.", code=0x80048D19)
+    try:
+        found = decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise InvalidRequest(f"The body is no valid JSON: {error}.", code=0x80048D19) from None
+    if not isinstance(found, dict):
+        raise InvalidRequest(f"The body must be one JSON object, found {type(found).__name__}.", code=0x80048D19)
+    return found
+
+
+def _shallow(body: bytes) -> bool:
+    """Whether no more than NESTING_MAX brackets are open anywhere; those inside strings do not count."""
+    if body.count(b"{") + body.count(b"[") <= config.NESTING_MAX:
+        return True
+    depth = 0
+    for piece in _BRACKETS.finditer(body):
+        found = piece[0][0]
+        if found in b"{[":
+            depth += 1
+            if depth > config.NESTING_MAX:
+                return False
+        elif found in b"}]":
+            depth -= 1
+    return True

@@ -1,0 +1,249 @@
+"""A JSON body as a record: properties, `@odata.bind`, navigations set to null, and nested new records.
+
+Everything that a body names is found in the metadata or refused by name; the values themselves are checked by the
+pipeline. Source: webapi.md §12 and §18.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from adjourn import errors
+from adjourn.errors import InvalidRequest, NotSupported, nearest
+from adjourn.metadata import values
+from adjourn.metadata.model import Catalog, Column, Reference, Relationship, Table
+from adjourn.pipeline.record import Record
+from adjourn.webapi import resource
+
+BIND = "@odata.bind"
+DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(float_hook=Decimal)
+"""Numbers with a fraction stay exact: money is not a float."""
+NESTED_RECORDS_MAX = 1000
+
+
+@dataclass(slots=True)
+class Payload:
+    """A record to be written. singles: new records that its lookups will lead to. children: new records that will lead
+    to it, and existing ones to be joined to it, by the name of the collection."""
+
+    record: Record
+    singles: list[tuple[Relationship, Payload]] = field(default_factory=list)
+    children: list[tuple[Relationship, Payload]] = field(default_factory=list)
+    joined: list[tuple[str, Reference]] = field(default_factory=list)
+
+    @property
+    def is_plain(self) -> bool:
+        return not (self.singles or self.children or self.joined)
+
+
+def read(
+    body: Mapping[str, Any],
+    table: Table,
+    catalog: Catalog,
+    root: str,
+    references: Mapping[str, str],
+    *,
+    nested: bool = True,
+) -> Payload:
+    """A decoded body as a payload. nested: new records may stand in it. Raises InvalidRequest naming the property."""
+    payload = Payload(Record(table.logical))
+    for name, value in body.items():
+        if name.endswith(BIND):
+            _bind(payload, name.removesuffix(BIND), value, table, catalog, root, references)
+        elif "@" in name:
+            continue  # control information: @odata.type, @odata.etag, an annotation that came with a record
+        else:
+            _set(payload, name, value, table, catalog, root, references, nested)
+    return payload
+
+
+def _set(
+    payload: Payload,
+    name: str,
+    value: Any,
+    table: Table,
+    catalog: Catalog,
+    root: str,
+    references: Mapping[str, str],
+    nested: bool,
+) -> None:
+    column = table.by_property.get(name)
+    if column is not None and not (name in table.by_navigation and isinstance(value, dict)):
+        if column.type.is_lookup:
+            raise InvalidRequest(
+                f"Property '{name}' cannot be set: use its navigation property with {BIND}, "
+                f"such as '{_navigation(table, column)}{BIND}'.",
+                code=errors.ODATA_UNSUPPORTED,
+            )
+        if column.logical == table.primary_id and value is not None:
+            payload.record.id = values.guid(value, name)
+            return
+        payload.record.values[column.logical] = value
+        return
+    relationship = table.by_navigation.get(name)
+    if relationship is not None:
+        if value is None:
+            payload.record.values[relationship.column] = None
+            return
+        _nest(
+            payload.singles,
+            relationship,
+            value,
+            catalog.tables[relationship.referenced],
+            name,
+            catalog,
+            root,
+            references,
+            nested,
+        )
+        return
+    collection = table.by_collection.get(name)
+    if collection is not None:
+        if not isinstance(value, list):
+            raise InvalidRequest(
+                f"Property '{name}' is a collection: it needs a JSON array.", code=errors.ODATA_BAD_PAYLOAD
+            )
+        if not isinstance(collection, Relationship):
+            raise NotSupported(
+                f"New records cannot be nested in the many-to-many collection '{name}'; bind existing ones.", status=501
+            )
+        for item in value:
+            _nest(
+                payload.children,
+                collection,
+                item,
+                catalog.tables[collection.referencing],
+                name,
+                catalog,
+                root,
+                references,
+                nested,
+            )
+        return
+    if (
+        name in table.columns
+        and table.columns[name].type.is_lookup
+        and table.columns[name].polymorphic is False
+        and value is None
+    ):
+        payload.record.values[name] = None
+        return
+    known = [*table.by_property, *table.by_navigation, *table.by_collection]
+    raise InvalidRequest(
+        f"Invalid property '{name[:200]}' was found in entity '{resource.NAMESPACE}{table.logical}'. "
+        f"The property does not exist on the type; only use names that it defines.{nearest(name, known)}",
+        code=errors.ODATA_NO_CODE,
+    )
+
+
+def _nest(
+    into: list[tuple[Relationship, Payload]],
+    relationship: Relationship,
+    value: Any,
+    table: Table,
+    name: str,
+    catalog: Catalog,
+    root: str,
+    references: Mapping[str, str],
+    nested: bool,
+) -> None:
+    if not isinstance(value, dict):
+        raise InvalidRequest(
+            f"Property '{name}' leads to {table.entityset}: it needs a JSON object with a new record, null, or {BIND}.",
+            code=errors.ODATA_BAD_PAYLOAD,
+        )
+    if not nested:
+        raise NotSupported(
+            f"New records cannot be nested in an update ('{name}'); create them first, then bind.", status=501
+        )
+    if len(into) >= NESTED_RECORDS_MAX:
+        raise InvalidRequest(f"A record holds at most {NESTED_RECORDS_MAX} nested records.")
+    into.append((relationship, read(value, table, catalog, root, references)))
+
+
+def _bind(
+    payload: Payload,
+    name: str,
+    value: Any,
+    table: Table,
+    catalog: Catalog,
+    root: str,
+    references: Mapping[str, str],
+) -> None:
+    if name in table.by_collection:
+        addresses = value if isinstance(value, list) else [value]
+        if len(addresses) > NESTED_RECORDS_MAX or not all(isinstance(address, str) for address in addresses):
+            raise InvalidRequest(
+                f"'{name}{BIND}' must be an array of at most {NESTED_RECORDS_MAX} addresses.",
+                code=errors.ODATA_BAD_PAYLOAD,
+            )
+        payload.joined += [(name, target(address, f"{name}{BIND}", catalog, root, references)) for address in addresses]
+        return
+    column = table.bound(name)
+    if column is None:
+        known = [*table.by_navigation, *table.by_collection]
+        raise InvalidRequest(
+            f"Error identified in Payload provided by the user for Entity :'{table.entityset}': an undeclared property "
+            f"'{name[:200]}' which only has property annotations in the payload but no property value was found in the "
+            f"payload. In OData, only declared navigation properties and declared named streams can be represented as "
+            f"properties without values.{nearest(name, known)}",
+            code=errors.ODATA_BAD_PAYLOAD,
+        )
+    if value is None:
+        payload.record.values[column.logical] = None
+        return
+    if not isinstance(value, str):
+        raise InvalidRequest(f"'{name}{BIND}' must be an address or null.", code=errors.ODATA_BAD_PAYLOAD)
+    found = target(value, f"{name}{BIND}", catalog, root, references)
+    relationship = table.by_navigation.get(name)
+    if relationship is not None and found.table != relationship.referenced:
+        raise InvalidRequest(
+            f"'{name}{BIND}' leads to {catalog.tables[relationship.referenced].entityset}, not to "
+            f"{catalog.tables[found.table].entityset}.",
+            code=errors.ODATA_BAD_PAYLOAD,
+        )
+    payload.record.values[column.logical] = found
+
+
+def target(address: str, what: str, catalog: Catalog, root: str, references: Mapping[str, str]) -> Reference:
+    """The record that an address means; in a batch `$1` is the one that the request with this Content-ID made."""
+    text = address.strip()
+    if text.startswith("$"):
+        text = referred(text, references)
+    return resource.parse_reference(text, root, catalog, what)
+
+
+def referred(text: str, references: Mapping[str, str]) -> str:
+    """An address with a leading `$<Content-ID>` replaced. Raises InvalidRequest for an unknown one."""
+    head, slash, rest = text.partition("/")
+    found = references.get(head[1:])
+    if found is None:
+        raise InvalidRequest(
+            f"Content-ID Reference: '{head[:100]}' does not exist in the batch context.", code=errors.ODATA_BAD_PAYLOAD
+        )
+    return f"{found}{slash}{rest}"
+
+
+def reference(value: Any, what: str, catalog: Catalog, root: str, references: Mapping[str, str]) -> Reference:
+    """A record as an action's parameter: `{"@odata.id": address}`, or its @odata.type with its key. Raises InvalidRequest."""
+    if isinstance(value, dict):
+        address = value.get("@odata.id")
+        if isinstance(address, str):
+            return target(address, what, catalog, root, references)
+        kind = value.get("@odata.type")
+        table = catalog.tables.get(kind.lstrip("#").removeprefix(resource.NAMESPACE)) if isinstance(kind, str) else None
+        if table is not None and isinstance(value.get(table.primary_id), str):
+            return Reference(table.logical, values.guid(value[table.primary_id], table.primary_id))
+    raise InvalidRequest(
+        f'\'{what}\' must be a record: {{"@odata.id": "accounts(<id>)"}}, or its @odata.type with its key.',
+        code=errors.ODATA_BAD_PAYLOAD,
+    )
+
+
+def _navigation(table: Table, column: Column) -> str:
+    return next((r.navigation for r in table.many_to_one if r.column == column.logical), column.logical)

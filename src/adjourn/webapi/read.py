@@ -1,0 +1,420 @@
+"""GET: collections, records, properties, navigations, counts, files.
+
+Each address becomes one query tree, asked through the service as the caller. Source: webapi.md §4, §6, §7, §11.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+from adjourn import config
+from adjourn.errors import InvalidRequest, NotFound, NotSupported, QueryError, nearest
+from adjourn.metadata import values
+from adjourn.metadata.model import Catalog, Column, ColumnType, ManyToMany, Relationship, Table
+from adjourn.metadata.timezones import zone
+from adjourn.query import cookie, fetchxml, odata_options
+from adjourn.query.cookie import Position
+from adjourn.query.result import Rows
+from adjourn.query.tree import Attribute, Condition, Filter, Link, Page, Query
+from adjourn.service import Service
+from adjourn.webapi import prefer, render, url
+from adjourn.webapi.exchange import ENCODER, Answer, Exchange, json_answer, no_content
+from adjourn.webapi.render import Style
+from adjourn.webapi.resource import Resource, related_table
+
+_SUPPORTED = ("fetchXml", "$skiptoken", "tag")
+_LATER = ("savedQuery", "userQuery", "sql")
+_RECORD_OPTIONS = ("$select", "$expand")
+_FETCH_OPTIONS = ("fetchXml", "$count")
+_ENTITY_MISMATCH = 0x80041128
+_BOM = b"\xef\xbb\xbf"
+
+
+def get(exchange: Exchange, service: Service, resource: Resource) -> Answer:
+    """Answer a GET. Raises NotFound, UnknownResource, QueryError, InvalidRequest."""
+    if resource.hops:
+        resource = _followed(exchange, service, resource)
+        if resource.key is None:
+            return no_content()
+    table, key = resource.table, resource.key
+    if resource.collection is not None:
+        return _navigated(exchange, service, resource)
+    if key is None:
+        if resource.suffix == "$count":
+            return _count(exchange, service, table, ())
+        return _collection(exchange, service, table, table.entityset, references=resource.suffix == "$ref")
+    if resource.single is not None:
+        return _single(exchange, service, resource)
+    if resource.column is not None:
+        return _property(exchange, service, resource)
+    return record(exchange, service, table, key, references=resource.suffix == "$ref")
+
+
+def record(
+    exchange: Exchange, service: Service, table: Table, key: UUID, *, references: bool = False, status: int = 200
+) -> Answer:
+    """One record as the request's $select and $expand want it. Raises NotFound."""
+    options = _odata_options(exchange.options, _RECORD_OPTIONS)
+    query = odata_options.parse(table, service.catalog, options)
+    query = _and(query, Condition(table.primary_id, "eq", (key,)))
+    if references:
+        _one(exchange, service, Query(table.logical, filter=query.filter), table, key)
+        address = f"{exchange.root}{table.entityset}({key})"
+        return json_answer(200, {"@odata.context": f"{exchange.root}$metadata#$ref", "@odata.id": address})
+    shown = _context(query, service)
+    query, style = _versioned(query, table, exchange)
+    rows = _ask(exchange, service, query)
+    if not rows.rows:
+        raise NotFound(f"{table.logical} With Id = {key} Does Not Exist")
+    written = _written(exchange, service, rows, style)
+    body = ENCODER.encode(written[0])
+    context = f"{exchange.root}$metadata#{table.entityset}{shown}/$entity"
+    applied = exchange.preferences.applied(annotated=True, represented=status != 200 or exchange.method == "PATCH")
+    headers = (("Preference-Applied", applied),) if applied else ()
+    tag = getattr(written[0], "f0", None) if style.version else None
+    if tag and exchange.method == "GET" and not query.links and exchange.headers.get("if-none-match") == tag:
+        return Answer(304, b"", (("ETag", tag),), "")
+    if isinstance(tag, str):
+        headers = (*headers, ("ETag", tag))
+    return Answer(status, b'{"@odata.context":' + ENCODER.encode(context) + b"," + body[1:], headers)
+
+
+def lookup(exchange: Exchange, service: Service, table: Table, key: UUID, relationship: Relationship) -> UUID | None:
+    """Where a single-valued navigation of a record leads; None for nowhere. Raises NotFound for the record."""
+    column = table.columns[relationship.column]
+    rows, row = _one(exchange, service, Query(table.logical, (Attribute(column.logical),)), table, key)
+    output = next(o for o in rows.plan.outputs if o.source.logical == column.logical)
+    raw = row[output.index]
+    if raw is None or (output.table_index is not None and row[output.table_index] != relationship.referenced):
+        return None
+    return UUID(raw)
+
+
+def _followed(exchange: Exchange, service: Service, resource: Resource) -> Resource:
+    """The resource with its hops followed; without a key when one of them leads nowhere."""
+    table, key = resource.table, resource.key
+    for hop in resource.hops:
+        assert key is not None
+        found = lookup(exchange, service, table, key, hop)
+        table = service.catalog.tables[hop.referenced]
+        if found is None:
+            return dataclasses.replace(resource, table=table, key=None, hops=(), owner=None)
+        key = found
+    return dataclasses.replace(resource, table=table, key=key, hops=(), owner=None)
+
+
+def _single(exchange: Exchange, service: Service, resource: Resource) -> Answer:
+    assert resource.single is not None
+    assert resource.key is not None
+    found = lookup(exchange, service, resource.table, resource.key, resource.single)
+    if found is None:
+        return no_content()
+    target = service.catalog.tables[resource.single.referenced]
+    return record(exchange, service, target, found, references=resource.suffix == "$ref")
+
+
+def _navigated(exchange: Exchange, service: Service, resource: Resource) -> Answer:
+    """The records of a collection-valued navigation, one of them, or their number."""
+    collection, key = resource.collection, resource.key
+    assert collection is not None
+    assert key is not None
+    _one(exchange, service, Query(resource.table.logical), resource.table, key)
+    child = related_table(collection, resource.table, service.catalog)
+    narrow = belonging(collection, resource.table, key, service.catalog)
+    if resource.related is not None:
+        mine = Condition(child.primary_id, "eq", (resource.related,))
+        query = Query(child.logical, filter=Filter("and", (mine,)))
+        if not _ask(exchange, service, _narrowed(query, narrow)).rows:
+            raise NotFound(f"{child.logical} With Id = {resource.related} Does Not Exist")
+        return record(exchange, service, child, resource.related, references=resource.suffix == "$ref")
+    if resource.suffix == "$count":
+        return _count(exchange, service, child, narrow)
+    return _collection(exchange, service, child, child.entityset, narrow, references=resource.suffix == "$ref")
+
+
+def belonging(
+    collection: Relationship | ManyToMany, table: Table, key: UUID, catalog: Catalog
+) -> tuple[Condition | Link, ...]:
+    """What makes a record one of a navigation's: its lookup leads to the parent, or a row joins the two."""
+    if isinstance(collection, Relationship):
+        return (Condition(collection.column, "eq", (key,)),)
+    near, far = collection.column1, collection.column2
+    other = collection.table2
+    if collection.table1 != table.logical:
+        near, far, other = collection.column2, collection.column1, collection.table1
+    mine = Filter("and", (Condition(near, "eq", (key,)),))
+    to = catalog.tables[other].primary_id
+    return (Link(collection.intersect, far, to, "joined__", "exists", filter=mine, hidden=True),)
+
+
+def _narrowed(query: Query, narrow: tuple[Condition | Link, ...]) -> Query:
+    for part in narrow:
+        if isinstance(part, Link):
+            query = dataclasses.replace(query, links=(*query.links, part))
+        else:
+            query = _and(query, part)
+    return query
+
+
+def _collection(
+    exchange: Exchange,
+    service: Service,
+    table: Table,
+    entityset: str,
+    narrow: tuple[Condition | Link, ...] = (),
+    *,
+    references: bool = False,
+) -> Answer:
+    if "fetchXml" in exchange.options:
+        return _fetched(exchange, service, table, narrow)
+    options = dict(exchange.options)
+    position = Position(1)
+    token = options.pop("$skiptoken", None)
+    if token is not None:
+        position = cookie.decode_skiptoken(token, exchange.skiptoken_key)
+    query = odata_options.parse(table, service.catalog, _odata_options(options))
+    query = _narrowed(query, narrow)
+    size = exchange.preferences.page_size or config.PAGE_ROWS_MAX
+    query = dataclasses.replace(query, page=Page(size, position.number, position.after))
+    if references:
+        return _references(exchange, service, query, table)
+    context = "" if query.aggregate else _context(query, service)
+    query, style = _versioned(query, table, exchange, nulls=not query.aggregate)
+    rows = _ask(exchange, service, query)
+    link = None
+    if rows.more:
+        link = next_link(exchange, Position(rows.plan.number + 1, rows.after))
+    return _page(exchange, service, rows, style, f"{entityset}{context}", link=link)
+
+
+def _fetched(exchange: Exchange, service: Service, table: Table, narrow: tuple[Condition | Link, ...]) -> Answer:
+    for name in exchange.options:
+        if name not in _FETCH_OPTIONS and name != "tag":
+            raise InvalidRequest(f"Query option '{name[:100]}' cannot be used together with fetchXml.")
+    query = fetchxml.parse(exchange.options["fetchXml"], service.catalog)
+    if query.table != table.logical:
+        raise QueryError(
+            f"The fetch asks entity '{query.table}', but the address is that of '{table.entityset}' ({table.logical}).",
+            code=_ENTITY_MISMATCH,
+        )
+    query = _narrowed(query, narrow)
+    counted = exchange.options.get("$count", "false")
+    if counted not in ("true", "false"):
+        raise InvalidRequest(f"$count must be true or false, found '{counted[:50]}'.")
+    if query.page.size is None and query.top is None:
+        size = exchange.preferences.page_size or config.PAGE_ROWS_MAX
+        query = dataclasses.replace(query, page=dataclasses.replace(query.page, size=size))
+    asked_total = query.total
+    query = dataclasses.replace(query, total=query.total or counted == "true")
+    query, style = _versioned(query, table, exchange, nulls=False)
+    rows = _ask(exchange, service, query)
+    names = ",".join(render.property_name(output) for output in rows.plan.outputs if output.key not in style.hidden)
+    link = cookie.encode_annotation(rows) if rows.more else None
+    return _page(
+        exchange,
+        service,
+        rows,
+        style,
+        f"{table.entityset}({names})",
+        fetch_cookie=link,
+        fetched=True,
+        total=rows.total if asked_total else None,
+        count=counted == "true",
+    )
+
+
+def _page(
+    exchange: Exchange,
+    service: Service,
+    rows: Rows,
+    style: Style,
+    context: str,
+    *,
+    link: str | None = None,
+    fetch_cookie: str | None = None,
+    fetched: bool = False,
+    total: int | None = None,
+    count: bool = True,
+) -> Answer:
+    """A collection's envelope around its rows, which are encoded in one call."""
+    wanted = exchange.preferences.annotations
+    head: dict[str, Any] = {"@odata.context": f"{exchange.root}$metadata#{context}"}
+    if rows.total is not None and count:
+        head["@odata.count"] = rows.total
+    if wanted.total:
+        found = total if fetched else rows.total
+        head[f"@{prefer.TOTAL}"] = -1 if found is None else found
+    if wanted.total_exceeded:
+        head[f"@{prefer.TOTAL_EXCEEDED}"] = False
+    if wanted.metadata_version:
+        head[f"@{prefer.METADATA_VERSION}"] = str(service.catalog.version)
+    if fetched and wanted.more:
+        head[f"@{prefer.MORE}"] = rows.more
+    if fetch_cookie is not None:
+        head[f"@{prefer.COOKIE}"] = fetch_cookie
+    body = ENCODER.encode(_written(exchange, service, rows, style))
+    tail = b'],"@odata.nextLink":' + ENCODER.encode(link) + b"}" if link is not None else b"]}"
+    parts = [ENCODER.encode(head)[:-1], b',"value":', body[:-1], tail]
+    applied = exchange.preferences.applied(paged=True, annotated=True)
+    return Answer(200, b"".join(parts), (("Preference-Applied", applied),) if applied else ())
+
+
+def next_link(exchange: Exchange, position: Position) -> str:
+    """The same address with the place where the next page begins."""
+    kept = [
+        pair
+        for pair in exchange.query.split("&")
+        if pair and url.decode(pair.partition("=")[0].replace("+", " ")).strip() != "$skiptoken"
+    ]
+    kept.append(f"$skiptoken={quote(cookie.encode_skiptoken(position, exchange.skiptoken_key), safe='')}")
+    return f"{exchange.root}{exchange.path}?{'&'.join(kept)}"
+
+
+def _references(exchange: Exchange, service: Service, query: Query, table: Table) -> Answer:
+    plain = dataclasses.replace(query, columns=(Attribute(table.primary_id),), all_columns=False, collections=())
+    rows = _ask(exchange, service, plain)
+    index = _index(rows, table.primary_id)
+    found: dict[str, Any] = {
+        "@odata.context": f"{exchange.root}$metadata#Collection($ref)",
+        "value": [{"@odata.id": f"{exchange.root}{table.entityset}({row[index]})"} for row in rows.rows],
+    }
+    if rows.more:
+        found["@odata.nextLink"] = next_link(exchange, Position(rows.plan.number + 1, rows.after))
+    return json_answer(200, found)
+
+
+def _count(exchange: Exchange, service: Service, table: Table, narrow: tuple[Condition | Link, ...]) -> Answer:
+    options = _odata_options(exchange.options, ("$filter",))
+    query = _narrowed(odata_options.parse(table, service.catalog, options), narrow)
+    query = dataclasses.replace(
+        query, columns=(Attribute(table.primary_id),), all_columns=False, total=True, page=Page(1)
+    )
+    total = _ask(exchange, service, query).total
+    # The byte order mark is Dataverse's own (webapi.md §7).
+    return Answer(200, _BOM + str(total).encode(), (), "text/plain")
+
+
+def _property(exchange: Exchange, service: Service, resource: Resource) -> Answer:
+    """One property of a record, or its bare value: a text, or a file's content."""
+    table, column, key = resource.table, resource.column, resource.key
+    assert column is not None
+    assert key is not None
+    _odata_options(exchange.options, ())
+    spilled = table.logical == "asyncoperation" and column.logical == "data" and resource.suffix == "$value"
+    columns = (Attribute(column.logical), *((Attribute("datablobid"),) if spilled else ()))
+    rows, row = _one(exchange, service, Query(table.logical, columns), table, key)
+    raw = row[_index(rows, column.logical)]
+    if resource.suffix == "$value":
+        if column.type is ColumnType.FILE:
+            return _file(exchange, service, raw, "application/octet-stream")
+        if raw is None and spilled:
+            # A payload over 4 MB lies in a file; whoever wants the job's data need not know.
+            return _file(exchange, service, row[_index(rows, "datablobid")], "text/plain; charset=utf-8")
+        if raw is None:
+            return no_content()
+        return Answer(200, _plain(column, raw).encode(), (), "text/plain; charset=utf-8")
+    if raw is None:
+        return no_content()
+    context = f"{exchange.root}$metadata#{table.entityset}({key})/{column.property}"
+    return json_answer(200, {"@odata.context": context, "value": values.to_wire(column, raw)})
+
+
+def _file(exchange: Exchange, service: Service, file_id: str | None, content_type: str) -> Answer:
+    if file_id is None:
+        return no_content()
+    return Answer(200, service.read_file(UUID(file_id), exchange.call), (), content_type)
+
+
+def _plain(column: Column, raw: Any) -> str:
+    found = values.to_wire(column, raw)
+    return str(found).lower() if isinstance(found, bool) else str(found)
+
+
+def _one(exchange: Exchange, service: Service, query: Query, table: Table, key: UUID) -> tuple[Rows, tuple[Any, ...]]:
+    query = _and(query, Condition(table.primary_id, "eq", (key,)))
+    rows = service.retrieve_multiple(query, exchange.call)
+    if not rows.rows:
+        raise NotFound(f"{table.logical} With Id = {key} Does Not Exist")
+    return rows, rows.rows[0]
+
+
+def _index(rows: Rows, logical: str) -> int:
+    return next(o.index for o in rows.plan.outputs if o.source.logical == logical and not o.path)
+
+
+def _ask(exchange: Exchange, service: Service, query: Query) -> Rows:
+    if query.collections:
+        name = query.collections[0].navigation
+        raise NotSupported(
+            f"The collection '{name}' cannot be expanded; ask for it by its own address, …(<id>)/{name}.", status=501
+        )
+    return service.retrieve_multiple(query, exchange.call, names=exchange.preferences.annotations.formatted)
+
+
+def _written(exchange: Exchange, service: Service, rows: Rows, style: Style) -> list[Any]:
+    write = render.writer(rows.plan.shape, style, service.catalog)
+    return write(rows.rows, zone(exchange.call.caller.timezone_code))
+
+
+def _versioned(query: Query, table: Table, exchange: Exchange, *, nulls: bool = True) -> tuple[Query, Style]:
+    """The query with the column behind the ETag, and the style of its answer."""
+    annotations = exchange.preferences.annotations
+    version = render.etag_column(table)
+    if version is None or query.aggregate or query.distinct:
+        return query, Style(annotations, nulls)
+    names = {attribute.alias or attribute.name for attribute in query.columns}
+    if query.all_columns or version in names:
+        return query, Style(annotations, nulls, version)
+    columns = (*query.columns, Attribute(version))
+    return dataclasses.replace(query, columns=columns), Style(annotations, nulls, version, frozenset((version,)))
+
+
+def _and(query: Query, condition: Condition) -> Query:
+    parts = (condition,) if query.filter is None else (query.filter, condition)
+    return dataclasses.replace(query, filter=Filter("and", parts))
+
+
+def _odata_options(options: Mapping[str, str], accepted: tuple[str, ...] | None = None) -> dict[str, str]:
+    """The options for the query's parser; the rest are refused by name. accepted: None for all that it knows."""
+    found: dict[str, str] = {}
+    for name, value in options.items():
+        if name == "tag":
+            continue
+        if name in _LATER:
+            raise NotSupported(f"Query option '{name}' is not supported.", status=501)
+        if not name.startswith(("$", "@")):
+            raise InvalidRequest(
+                f"Query option '{name[:100]}' does not exist.{nearest(name, (*_SUPPORTED, '$select', '$filter', '$top'))}"
+            )
+        if accepted is not None and name.startswith("$") and name not in accepted:
+            some = f"accepted here: {', '.join(accepted)}" if accepted else "none is accepted here"
+            raise InvalidRequest(f"Query option '{name[:100]}' cannot be used on this address; {some}.", code=0x0)
+        found[name] = value
+    return found
+
+
+def _context(query: Query, service: Service) -> str:
+    """The part of a context address that says which columns were asked for."""
+    table = service.catalog.tables[query.table]
+    names = [] if query.all_columns else [_named(table, a) for a in query.columns]
+    names += list(_expanded(query.links, service))
+    return f"({','.join(names)})" if names else ""
+
+
+def _expanded(links: tuple[Link, ...], service: Service) -> list[str]:
+    found = []
+    for link in links:
+        if link.expand:
+            table = service.catalog.tables[link.table]
+            names = [] if link.all_columns else [_named(table, a) for a in link.columns]
+            found.append(f"{link.expand}({','.join([*names, *_expanded(link.links, service)])})")
+    return found
+
+
+def _named(table: Table, attribute: Attribute) -> str:
+    column = table.columns.get(attribute.name)
+    return attribute.alias or (column.property if column else attribute.name)

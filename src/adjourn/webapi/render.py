@@ -1,0 +1,222 @@
+"""Rows as JSON: a writer for each shape of answer, made once and kept.
+
+A page of 5,000 rows of 27 columns must not cost more than reading it. So the columns of an answer become the fields of
+a msgspec Struct, renamed to the properties of the Web API, and one generated comprehension turns raw rows into such
+objects; only columns whose raw value is not their JSON value are touched (`metadata.values` has the table). The Structs
+are encoded in one call. What varies inside one shape: nulls are written by OData and left out by FetchXML and $apply,
+and annotations stand where they were asked for, each immediately before what it describes.
+Names never become code: the generated text holds positions only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from adjourn.metadata import values
+from adjourn.metadata.model import Catalog, Column, ColumnType, Table
+from adjourn.query.plan import Output, Shape
+from adjourn.webapi.prefer import ATTRIBUTE, FORMATTED, LOOKUP_TABLE, NAVIGATION, Annotations
+
+WRITERS_MAX = 500
+ETAG = "@odata.etag"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_BOOLEANS: dict[Any, bool | None] = {0: False, 1: True, None: None}
+
+Rows = Sequence[tuple[Any, ...]]
+Writer = Callable[[Rows, tzinfo], list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How the rows of one answer are written.
+
+    nulls: write them. version: add an ETag. hidden: outputs that were only asked for the ETag's sake.
+    """
+
+    annotations: Annotations
+    nulls: bool
+    version: str | None = None
+    hidden: frozenset[str] = frozenset()
+
+
+_kept: dict[tuple[Shape, Style], Writer] = {}
+
+
+def writer(shape: Shape, style: Style, catalog: Catalog) -> Writer:
+    """The function that turns raw rows of this shape into what msgspec encodes."""
+    key = (shape, style)
+    found = _kept.get(key)
+    if found is None:
+        while len(_kept) >= WRITERS_MAX:
+            _kept.pop(next(iter(_kept)), None)
+        found = _kept[key] = _Maker(shape, style, catalog).make()
+    return found
+
+
+def property_name(output: Output) -> str:
+    """The name under which a value is answered."""
+    if output.aliased or (output.alias is not None and not output.path):
+        return output.key
+    return output.source.property
+
+
+def etag_column(table: Table) -> str | None:
+    """The column whose value is the record's version: a job's is its modifiedon (its counters change without notice)."""
+    if "versionnumber" in table.columns:
+        return "versionnumber"
+    return "modifiedon" if table.logical == "asyncoperation" else None
+
+
+def etag(raw: Any) -> str | None:
+    """An ETag of a raw version: a number, or a moment in microseconds."""
+    if raw is None:
+        return None
+    if isinstance(raw, str):
+        since = datetime.fromisoformat(raw) - _EPOCH
+        raw = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return f'W/"{raw}"'
+
+
+@dataclass(slots=True)
+class _Node:
+    """One JSON object being described: the record, or one expanded in it. key: the raw value that is null without it."""
+
+    fields: list[tuple[str, str]] = field(default_factory=list)
+    children: dict[str, _Node] = field(default_factory=dict)
+    key: int | None = None
+
+
+class _Maker:
+    """Generates one writer. `c0`… are the raw values of a row, `k0`… constants of this shape."""
+
+    def __init__(self, shape: Shape, style: Style, catalog: Catalog) -> None:
+        self.shape = shape
+        self.style = style
+        self.catalog = catalog
+        self.constants: dict[str, Any] = {"U": UNSET, "B": _BOOLEANS, "D": Decimal}
+
+    def make(self) -> Writer:
+        root = _Node()
+        self.add_etag(root)
+        grouped = any(output.kind != "column" for output in self.shape.outputs)
+        for output in self.shape.outputs:
+            if output.key in self.style.hidden and not output.path and not output.aliased:
+                continue
+            node = root
+            for step in output.path:
+                node = node.children.setdefault(step, _Node())
+            if output.path and output.key == output.source.logical and self.is_key(output):
+                node.key = output.index
+            self.add(node, output, grouped)
+        row = ", ".join(f"c{index}" for index in range(self.shape.width)) + ","
+        text = f"def write(rows, zone):\n    return [{self.expression(root)} for ({row}) in rows]\n"
+        exec(compile(text, "<row writer>", "exec"), self.constants)
+        found: Writer = self.constants["write"]
+        return found
+
+    def is_key(self, output: Output) -> bool:
+        return self.catalog.tables[output.source.table].primary_id == output.source.logical
+
+    def add_etag(self, root: _Node) -> None:
+        if self.style.version is None:
+            return
+        for output in self.shape.outputs:
+            if output.key == self.style.version and not output.path and output.source.logical == self.style.version:
+                value = f"c{output.index}"
+                if output.column.type is ColumnType.DATETIME:
+                    root.fields.append((ETAG, f"{self.constant(etag)}({value})"))
+                else:
+                    root.fields.append((ETAG, f"U if {value} is None else f'W/\"{{{value}}}\"'"))
+                return
+
+    def add(self, node: _Node, output: Output, grouped: bool) -> None:
+        name, value, column = property_name(output), f"c{output.index}", output.column
+        wanted = self.style.annotations
+        lookup = column.type.is_lookup and output.kind != "aggregate"
+        if wanted.attribute and (output.aliased or output.alias is not None) and not output.path:
+            constant = self.constant(output.source.logical)
+            node.fields.append((f"{name}@{ATTRIBUTE}", f"U if {value} is None else {constant}"))
+        if wanted.formatted:
+            if lookup and output.name_index is not None:
+                label = f"c{output.name_index}"
+                node.fields.append((f"{name}@{FORMATTED}", f"U if {label} is None else {label}"))
+            elif not lookup and _has_label(column):
+                node.fields.append((f"{name}@{FORMATTED}", f"U if {value} is None else {self.label(column, value)}"))
+        if lookup and wanted.navigation and not grouped:
+            node.fields.append((f"{name}@{NAVIGATION}", self.navigation(output, value)))
+        if lookup and wanted.lookup_table:
+            node.fields.append((f"{name}@{LOOKUP_TABLE}", self.target(output, value)))
+        node.fields.append((name, self.value(column, value)))
+
+    def value(self, column: Column, value: str) -> str:
+        kind = column.type
+        if kind is ColumnType.DATETIME:
+            null = "U" if not self.style.nulls else "None"
+            whole = f"{value}[:19] + 'Z' if {value}[19:] == '.000000Z' else {value}"
+            return f"{null} if {value} is None else {whole}"
+        if kind is ColumnType.BOOLEAN:
+            found = f"B[{value}]"
+        elif kind in (ColumnType.DECIMAL, ColumnType.MONEY):
+            found = f"None if {value} is None else D({value}).scaleb({-column.precision})"
+        else:
+            found = value
+        return found if self.style.nulls else f"U if {value} is None else {found}"
+
+    def label(self, column: Column, value: str) -> str:
+        if column.choice is not None:
+            labels: dict[Any, Any] = {option.value: option.label for option in column.choice.options.values()}
+            return f"{self.constant(labels)}.get({value}, U)"
+        if column.type in (ColumnType.INTEGER, ColumnType.BIGINT):
+            return f"format({value}, ',')"
+        return f"{self.constant(values.formatted)}({self.constant(column)}, {value}, zone)"
+
+    def navigation(self, output: Output, value: str) -> str:
+        """The navigation property that leads to the actual target of a lookup."""
+        table = self.catalog.tables[output.source.table]
+        names = {r.referenced: r.navigation for r in table.many_to_one if r.column == output.source.logical}
+        if output.table_index is not None:
+            return f"U if {value} is None else {self.constant(names)}.get(c{output.table_index}, U)"
+        only = next(iter(names.values()), None)
+        return "U" if only is None else f"U if {value} is None else {self.constant(only)}"
+
+    def target(self, output: Output, value: str) -> str:
+        if output.table_index is not None:
+            return f"U if {value} is None or c{output.table_index} is None else c{output.table_index}"
+        return f"U if {value} is None else {self.constant(output.source.targets[0])}"
+
+    def expression(self, node: _Node) -> str:
+        fields = list(node.fields)
+        for name, child in node.children.items():
+            fields.append((name, f"None if c{child.key} is None else {self.expression(child)}"))
+        kind = msgspec.defstruct(
+            "Row",
+            [(f"f{index}", Any) for index in range(len(fields))],
+            rename={f"f{index}": name for index, (name, _) in enumerate(fields)},
+            gc=False,
+            eq=False,
+        )
+        return f"{self.constant(kind)}({', '.join(f'({text})' for _, text in fields)})"
+
+    def constant(self, value: Any) -> str:
+        name = f"k{len(self.constants)}"
+        self.constants[name] = value
+        return name
+
+
+def _has_label(column: Column) -> bool:
+    return column.choice is not None or column.type in (
+        ColumnType.INTEGER,
+        ColumnType.BIGINT,
+        ColumnType.DATETIME,
+        ColumnType.DATE,
+        ColumnType.DECIMAL,
+        ColumnType.DOUBLE,
+        ColumnType.MONEY,
+    )

@@ -1,0 +1,122 @@
+"""Serving an application over HTTP in a thread of its own: uvicorn with uvloop and httptools.
+
+`run` returns when the socket listens; `stop` lets requests under way end. httptools sets no limit on the length of a
+request's head, so the protocol here does.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from adjourn import config, runtime
+from adjourn.errors import InvalidRequest
+
+HEAD_BYTES_MAX = config.URL_CHARACTERS_MAX + 65_536
+"""Request line and headers together: the longest address, and room for large tokens."""
+STOP_SECONDS = 10
+START_SECONDS = 30
+KEEP_ALIVE_SECONDS = 75
+BACKLOG = 2048
+
+
+class _HeadTooLong(Exception):
+    pass
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Refuses a request whose head does not end: the parser's callback raises, and uvicorn answers 400 and closes."""
+
+    _head_bytes = 0
+
+    def on_message_begin(self) -> None:
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(name)
+        self._count(value)
+        super().on_header(name, value)
+
+    def _count(self, piece: bytes) -> None:
+        self._head_bytes += len(piece) + 2
+        if self._head_bytes > HEAD_BYTES_MAX:
+            raise _HeadTooLong(f"the head of a request is at most {HEAD_BYTES_MAX} bytes")
+
+
+class Server:
+    """A running server. `port` is the one that it listens on, also when any free one was asked for."""
+
+    def __init__(self, server: uvicorn.Server, listening: socket.socket) -> None:
+        self.port: int = listening.getsockname()[1]
+        self._server = server
+        self._socket = listening
+        self._thread = runtime.spawn(self._serve, name="http")
+
+    def wait(self) -> None:
+        """Return when requests are answered. Raises RuntimeError if the server ends instead."""
+        deadline = runtime.monotonic() + START_SECONDS
+        while not self._server.started:
+            if not self._thread.is_alive() or runtime.monotonic() > deadline:
+                raise RuntimeError("the HTTP server did not start; the log says why")
+            runtime.sleep(0.005)
+
+    def stop(self) -> None:
+        """End: no new connections, requests under way get STOP_SECONDS."""
+        self._server.should_exit = True
+        self._thread.join(STOP_SECONDS + 5)
+        self._socket.close()
+
+    def _serve(self) -> None:
+        self._server.run(sockets=[self._socket])
+
+
+def run(app: Any, host: str, port: int) -> Server:
+    """Serve in a thread; port 0 takes any free one. Raises InvalidRequest if the address cannot be had."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise InvalidRequest(f"Cannot listen on {host}:{port}: {error.strerror or error}.") from error
+    settings = uvicorn.Config(
+        app,
+        http=BoundedProtocol,
+        loop="uvloop" if _has_uvloop() else "asyncio",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=STOP_SECONDS,
+        backlog=BACKLOG,
+    )
+    server = _Quiet(settings)
+    started = Server(server, listening)
+    started.wait()
+    return started
+
+
+class _Quiet(uvicorn.Server):
+    """Leaves signals alone: they are the command's affair, and can only be caught in the main thread."""
+
+    def install_signal_handlers(self) -> None:
+        return None
+
+    def capture_signals(self) -> Any:
+        from contextlib import nullcontext
+
+        return nullcontext()
+
+
+def _has_uvloop() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("uvloop") is not None
