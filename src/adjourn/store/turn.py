@@ -3,13 +3,17 @@
 SQLite has one writer. Waiting for it by its sleeping busy handler is unfair and slow, so waiting is made explicit, in
 two steps: a fair lock among the threads of this process, then a flock on `<file>-turn` among processes. A flock given
 back goes to whoever asks first, which is the process that has just held it; so one has to hold `<file>-next` while one
-waits for the turn, and a process that comes back finds itself behind the one that waits there. Each turn writes its pid
-into the file, for people.
+waits for the turn, and a process that comes back finds itself behind the one that waits there.
+
+The lock file itself, shared as memory, holds the pid of the last holder, for people, and one character: `1` while some
+process waits. Nobody waiting is the usual case, and then neither `-next` nor, between two groups that follow each other
+at once, the flock itself is touched: each such call would give other threads the interpreter, 0.2 ms under load.
 """
 
 from __future__ import annotations
 
 import fcntl
+import mmap
 import os
 from pathlib import Path
 
@@ -19,6 +23,8 @@ from adjourn.errors import Busy
 _OVERDUE_SECONDS = 1.0
 """How long after its limit a holder is taken to wait for somebody who waits for it."""
 _PID_CHARACTERS = 12
+_WAITING = _PID_CHARACTERS
+_YES, _NO = ord("1"), ord("0")
 
 
 class Turn:
@@ -31,6 +37,8 @@ class Turn:
         self._file = _open(self._path)
         self._next = _open(self._next_path)
         self._stamp = str(os.getpid()).ljust(_PID_CHARACTERS).encode()
+        self._shared = _shared(self._file)
+        self._kept = False
         self._owner: int | None = None
         self._limit_seconds = config.TURN_WAIT_SECONDS_MAX
         self.label: str | None = None
@@ -54,22 +62,31 @@ class Turn:
         until = runtime.monotonic() + wait_seconds
         self._acquire_lock(until, wait_seconds)
         try:
-            self._lock_file(max(0.0, until - runtime.monotonic()))
+            if self._kept and self._others_wait():
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+                self._kept = False
+            if not self._kept:
+                self._lock_file(max(0.0, until - runtime.monotonic()))
         except BaseException:
             self._lock.release()
             raise
+        self._kept = False
         self.since = runtime.monotonic()
         self._limit_seconds = limit_seconds
         self._owner = runtime.current()
         self.label = label
 
-    def release(self) -> None:
+    def release(self, *, back_at_once: bool = False) -> None:
+        """Let the next one write. back_at_once: the caller will acquire it again without waiting for anything else."""
         self._owner = None
         self.label = None
-        fcntl.flock(self._file, fcntl.LOCK_UN)
+        self._kept = back_at_once and not self._others_wait()
+        if not self._kept:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
         self._lock.release()
 
     def close(self) -> None:
+        # The shared memory stays: a thread that still waits for a lock will write to it.
         os.close(self._file)
         os.close(self._next)
 
@@ -96,16 +113,23 @@ class Turn:
                     "thread started inside a synchronous step cannot write before the step has ended."
                 )
 
+    def _others_wait(self) -> bool:
+        return self._shared[_WAITING] == _YES
+
     def _lock_file(self, wait_seconds: float) -> None:
         try:
-            fcntl.flock(self._next, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            try:
+            if self._others_wait():
+                fcntl.flock(self._next, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                try:
+                    fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                finally:
+                    fcntl.flock(self._next, fcntl.LOCK_UN)
+                self._shared[_WAITING] = _NO  # whoever said so died, or waits for `-next` and will say it again
+            else:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            finally:
-                fcntl.flock(self._next, fcntl.LOCK_UN)
         except BlockingIOError:
             self._wait_for_others(wait_seconds)
-        os.pwrite(self._file, self._stamp, 0)
+        self._shared[:_PID_CHARACTERS] = self._stamp
 
     def _wait_for_others(self, wait_seconds: float) -> None:
         """Queue in the kernel; a blocking flock knows no time-out, so it is waited for on a thread of its own."""
@@ -116,7 +140,9 @@ class Turn:
             following, turn = _open(self._next_path), _open(self._path)
             fcntl.flock(following, fcntl.LOCK_EX)
             if not abandoned.wait(0):
+                self._shared[_WAITING] = _YES
                 fcntl.flock(turn, fcntl.LOCK_EX)
+                self._shared[_WAITING] = _NO
             os.close(following)
             outcome.set_result(turn)
 
@@ -130,12 +156,18 @@ class Turn:
             # The thread goes on waiting; what it gets then, nobody wants any more.
             abandoned.ring()
             runtime.spawn(drop, name="adjourn-turn-drop")
-            holder = os.pread(self._file, _PID_CHARACTERS, 0).decode(errors="replace").strip() or "unknown"
+            holder = self._shared[:_PID_CHARACTERS].decode(errors="replace").strip("\0 ") or "unknown"
             raise Busy(
                 f"Process {holder} holds the database's write turn for over {wait_seconds:.0f} s; try again."
             ) from None
         previous, self._file = self._file, turn
         os.close(previous)
+
+
+def _shared(descriptor: int) -> mmap.mmap:
+    if os.fstat(descriptor).st_size < mmap.PAGESIZE:
+        os.ftruncate(descriptor, mmap.PAGESIZE)
+    return mmap.mmap(descriptor, mmap.PAGESIZE)
 
 
 def _open(path: Path) -> int:

@@ -150,14 +150,16 @@ class Writer:
             except Busy as error:
                 first.future.set_exception(error)
                 continue
+            more = False
             try:
                 done = self._run_group(first)
+                more = len(self._queue) > 0
             except _OutcomeUnknown as error:
                 self._stop(error)
                 return
             finally:
                 self._current = None
-                self._turn.release()
+                self._turn.release(back_at_once=more)
             for entry in done:
                 self._settle(entry.tx)
                 entry.future.set_result(entry.value)
