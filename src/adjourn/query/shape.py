@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterator
 from typing import Any
 
 from adjourn.query.operators import classify
-from adjourn.query.resolve import VALUES_MAX
+from adjourn.query.resolve_links import VALUES_MAX
 from adjourn.query.tree import Condition, Filter, Link, Query
 
 

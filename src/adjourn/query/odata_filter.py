@@ -1,0 +1,374 @@
+"""`$filter`: a precedence parser from tokens to conditions of the tree.
+
+    or < and < not < comparison; comparisons: eq ne gt ge lt le in, contains() startswith() endswith(),
+    Microsoft.Dynamics.CRM.<Function>(PropertyName='…',…), collection/any(x:…), collection/all(x:…)
+
+Source: webapi.md §8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from adjourn import config, errors
+from adjourn.errors import QueryError, nearest
+from adjourn.metadata.model import ColumnType, ManyToMany
+from adjourn.query.odata_lexer import END, LITERAL, MARK, NAME, Token, tokens
+from adjourn.query.odata_paths import Paths, Place, unknown
+from adjourn.query.operators import ODATA_FUNCTIONS
+from adjourn.query.tree import Condition, Filter, Link, Related
+
+NAMESPACE = "Microsoft.Dynamics.CRM."
+_COMPARISONS = ("eq", "ne", "gt", "ge", "lt", "le")
+_FLIPPED = {"gt": "lt", "ge": "le", "lt": "gt", "le": "ge", "eq": "eq", "ne": "ne"}
+_TEXT_FUNCTIONS = {"contains": ("like", "%{}%"), "startswith": ("begins-with", "{}"), "endswith": ("ends-with", "{}")}
+_VALUES = ("PropertyValue", "PropertyValue1", "PropertyValue2")
+Part = Condition | Filter | Related
+
+
+class Parser:
+    """Reads one expression over the paths of one table. Also used for the expressions inside $apply."""
+
+    def __init__(self, text: str, paths: Paths, aliases: Mapping[str, Any] | None = None) -> None:
+        self._tokens = tokens(text)
+        self._index = 0
+        self._depth = 0
+        self._conditions = 0
+        self._variables: dict[str, Paths] = {}
+        self._lambdas = 0
+        self.paths = paths
+        self.aliases = aliases or {}
+
+    # Tokens
+
+    @property
+    def token(self) -> Token:
+        return self._tokens[self._index]
+
+    def advance(self) -> Token:
+        found = self.token
+        if found.kind != END:
+            self._index += 1
+        return found
+
+    def at(self, text: str) -> bool:
+        return self.token.kind in (MARK, NAME) and self.token.text == text
+
+    def accept(self, text: str) -> bool:
+        if self.at(text):
+            self._index += 1
+            return True
+        return False
+
+    def expect(self, text: str) -> None:
+        if not self.accept(text):
+            raise self.wrong(f"'{text}'")
+
+    def name(self) -> Token:
+        if self.token.kind != NAME:
+            raise self.wrong("a name")
+        return self.advance()
+
+    def finish(self) -> None:
+        if self.token.kind != END:
+            raise self.wrong("the end")
+
+    def wrong(self, expected: str) -> QueryError:
+        """The error for a token that does not belong where it stands."""
+        found = self.token
+        return QueryError(
+            f"Syntax error: expected {expected}, found '{found.text[:60]}'.",
+            code=errors.ODATA_NO_CODE,
+            position=found.position,
+        )
+
+    # Expressions
+
+    def filter(self) -> Filter:
+        """A whole boolean expression."""
+        found = self._or()
+        return found if isinstance(found, Filter) else Filter("and", (found,))
+
+    def _or(self) -> Part:
+        parts = [self._and()]
+        while self.accept("or"):
+            parts.append(self._and())
+        return parts[0] if len(parts) == 1 else Filter("or", tuple(parts))
+
+    def _and(self) -> Part:
+        parts = [self._not()]
+        while self.accept("and"):
+            parts.append(self._not())
+        return parts[0] if len(parts) == 1 else Filter("and", tuple(parts))
+
+    def _not(self) -> Part:
+        self._depth += 1
+        if self._depth > config.NESTING_MAX:
+            raise QueryError(
+                f"The expression is nested deeper than {config.NESTING_MAX} levels.",
+                code=errors.ODATA_NO_CODE,
+                position=self.token.position,
+            )
+        try:
+            if self.accept("not"):
+                if self.token.text.startswith(NAMESPACE):
+                    raise QueryError(
+                        "Not operator along with the Custom Named Condition operators is not allowed",
+                        code=errors.ODATA_UNSUPPORTED,
+                        position=self.token.position,
+                    )
+                return Filter("and", (self._not(),), negated=True)
+            if self.accept("("):
+                found = self._or()
+                self.expect(")")
+                return found
+            return self._predicate()
+        finally:
+            self._depth -= 1
+
+    def _predicate(self) -> Part:
+        self._conditions += 1
+        if self._conditions > config.CONDITIONS_MAX:
+            raise QueryError(
+                f"A query may have {config.CONDITIONS_MAX} conditions.", code=0x8004430C, position=self.token.position
+            )
+        token = self.token
+        if token.kind == NAME and token.text.startswith(NAMESPACE):
+            return self._query_function()
+        if token.kind == NAME and token.text in _TEXT_FUNCTIONS and self._tokens[self._index + 1].text == "(":
+            return self._text_function()
+        if token.kind == LITERAL or token.text.startswith("@"):
+            return self._literal_first()
+        place = self._path()
+        if not isinstance(place, Place):
+            return place
+        return self._comparison(place, token.position)
+
+    def _comparison(self, place: Place, position: int) -> Condition:
+        operator = self.token
+        if self.accept("in"):
+            return Condition(place.column.logical, "in", self._list(), place.entity, position=position)
+        if operator.kind != NAME or operator.text not in _COMPARISONS:
+            if place.column.type is ColumnType.BOOLEAN:
+                return Condition(place.column.logical, "eq", (True,), place.entity, position=position)
+            raise self.wrong(f"one of {', '.join(_COMPARISONS)}, in")
+        self.advance()
+        if self.token.kind == NAME and not self.token.text.startswith("@"):
+            other = self._path()
+            if not isinstance(other, Place):
+                raise self.wrong("a value or a property")
+            return Condition(
+                place.column.logical,
+                operator.text,
+                (),
+                place.entity,
+                (other.entity, other.column.logical),
+                position=position,
+            )
+        return self._compared(place, operator, self.value(), position)
+
+    def _compared(self, place: Place, operator: Token, value: Any, position: int) -> Condition:
+        if value is None:
+            names = {"eq": "null", "ne": "not-null"}
+            if operator.text not in names:
+                raise QueryError(
+                    f"null can be compared by eq and ne only, not by {operator.text}.",
+                    code=errors.ODATA_NO_CODE,
+                    position=operator.position,
+                )
+            return Condition(place.column.logical, names[operator.text], (), place.entity, position=position)
+        return Condition(place.column.logical, operator.text, (value,), place.entity, position=position)
+
+    def _literal_first(self) -> Condition:
+        position = self.token.position
+        value = self.value()
+        operator = self.name()
+        if operator.text not in _COMPARISONS:
+            self._index -= 1
+            raise self.wrong(f"one of {', '.join(_COMPARISONS)}")
+        place = self._path()
+        if not isinstance(place, Place):
+            raise self.wrong("a property")
+        flipped = Token(NAME, _FLIPPED[operator.text], operator.position)
+        return self._compared(place, flipped, value, position)
+
+    def value(self) -> Any:
+        """A literal, or what a parameter alias stands for; one that is never assigned is null."""
+        token = self.advance()
+        if token.kind == LITERAL and not token.text.startswith('"'):
+            return token.value
+        if token.kind == NAME and token.text.startswith("@"):
+            return self.aliases.get(token.text)
+        self._index -= token.kind != END
+        raise self.wrong("a value")
+
+    def _list(self) -> tuple[Any, ...]:
+        self.expect("(")
+        found = [self.value()]
+        while self.accept(","):
+            found.append(self.value())
+        self.expect(")")
+        return tuple(found)
+
+    def _text_function(self) -> Part:
+        function = self.advance()
+        operator, pattern = _TEXT_FUNCTIONS[function.text]
+        self.expect("(")
+        place = self._path()
+        if not isinstance(place, Place):
+            raise self.wrong("a property")
+        self.expect(",")
+        value = self.value()
+        self.expect(")")
+        if not isinstance(value, str):
+            raise QueryError(
+                f"{function.text}() takes a text in quotes.", code=errors.ODATA_NO_CODE, position=function.position
+            )
+        found = Condition(
+            place.column.logical, operator, (pattern.format(value),), place.entity, position=function.position
+        )
+        if (self.at("eq") or self.at("ne")) and self._tokens[self._index + 1].value in (True, False):
+            same = self.advance().text == "eq"
+            if same != self.advance().value:
+                return Filter("and", (found,), negated=True)
+        return found
+
+    def _query_function(self) -> Condition:
+        token = self.advance()
+        function = token.text.removeprefix(NAMESPACE)
+        operator = ODATA_FUNCTIONS.get(function)
+        if operator is None:
+            raise QueryError(
+                f"Query function '{token.text[:100]}' does not exist.{nearest(function, ODATA_FUNCTIONS)}",
+                code=errors.ODATA_NO_CODE,
+                position=token.position,
+            )
+        arguments = self._arguments(token)
+        name = arguments.pop("PropertyName", None)
+        if not isinstance(name, str):
+            raise QueryError(
+                f"{function} needs PropertyName='<column>', in quotes.",
+                code=errors.ODATA_NO_CODE,
+                position=token.position,
+            )
+        values = [arguments[key] for key in _VALUES if key in arguments]
+        many = arguments.get("PropertyValues")
+        if many is not None:
+            values = list(many) if isinstance(many, list | tuple) else [many]
+        segments = [(segment, token.position) for segment in name.split("/")]
+        last = segments[-1][0]
+        table = self.paths.table
+        # The column is named as in the SDK here: `ownerid`, not `_ownerid_value`; both are understood.
+        if len(segments) == 1 and last in table.columns and table.columns[last].readable:
+            return Condition(last, operator, tuple(values), position=token.position)
+        place = self.paths.resolve(segments)
+        return Condition(place.column.logical, operator, tuple(values), place.entity, position=token.position)
+
+    def _arguments(self, function: Token) -> dict[str, Any]:
+        accepted = ("PropertyName", *_VALUES, "PropertyValues")
+        self.expect("(")
+        found: dict[str, Any] = {}
+        while not self.accept(")"):
+            key = self.name()
+            if key.text not in accepted:
+                raise QueryError(
+                    f"'{key.text[:60]}' is no argument of {function.text}.{nearest(key.text, accepted)}",
+                    code=errors.ODATA_NO_CODE,
+                    position=key.position,
+                )
+            self.expect("=")
+            found[key.text] = self.array() if self.accept("[") else self.value()
+            if not self.at(")"):
+                self.expect(",")
+        return found
+
+    def array(self) -> list[Any]:
+        """The rest of a JSON array, after its '['."""
+        found: list[Any] = []
+        while not self.accept("]"):
+            found.append(self.advance().value if self.token.text.startswith('"') else self.value())
+            if not self.at("]"):
+                self.expect(",")
+        return found
+
+    # Paths
+
+    def _path(self) -> Place | Related | Filter:
+        first = self.name()
+        paths = self._variables.get(first.text)
+        if paths is not None:
+            self.expect("/")
+            first = self.name()
+        else:
+            paths = self.paths
+        names = [(first.text, first.position)]
+        while self.accept("/"):
+            if self.at("any") or self.at("all"):
+                return self._lambda(paths, names)
+            segment = self.name()
+            names.append((segment.text, segment.position))
+        return paths.resolve(names)
+
+    def _lambda(self, paths: Paths, names: list[tuple[str, int]]) -> Related | Filter:
+        if len(names) > 1:
+            raise QueryError(
+                "A lambda follows a collection of the table itself, not a path through a lookup.",
+                code=errors.ODATA_UNSUPPORTED,
+                position=names[1][1],
+            )
+        name, position = names[0]
+        relationship = paths.table.by_collection.get(name)
+        if relationship is None:
+            raise unknown(paths.table, name, position, paths.table.by_collection)
+        every = self.advance().text == "all"
+        self._lambdas += 1
+        number = self._lambdas
+        many = isinstance(relationship, ManyToMany)
+        if isinstance(relationship, ManyToMany):
+            first = relationship.table1 == paths.table.logical
+            child = self.paths.catalog.tables[relationship.table2 if first else relationship.table1]
+        else:
+            child = self.paths.catalog.tables[relationship.referencing]
+        inner = Paths(self.paths.catalog, child, f"l{number}p")
+        condition: Filter | None = None
+        self.expect("(")
+        if not self.at(")"):
+            variable = self.name().text
+            self.expect(":")
+            outer = self._variables.get(variable)
+            self._variables[variable] = inner
+            found = self._or()
+            condition = found if isinstance(found, Filter) else Filter("and", (found,))
+            if outer is None:
+                del self._variables[variable]
+            else:
+                self._variables[variable] = outer
+        elif every:
+            raise self.wrong("a variable: all() needs a condition")
+        self.expect(")")
+        if every and condition is not None:
+            # All of them fit exactly when none of them does not.
+            condition = Filter("and", (condition,), negated=True)
+        kind = "not any" if every else "any"
+        links = tuple(inner.links())
+        if not many:
+            assert not isinstance(relationship, ManyToMany)
+            link = Link(
+                child.logical, relationship.column, relationship.referenced_column, f"l{number}", kind,
+                filter=condition, links=links, position=position,
+            )  # fmt: skip
+            return Related(link)
+        assert isinstance(relationship, ManyToMany)
+        near, far = relationship.column1, relationship.column2
+        if relationship.table1 != paths.table.logical:
+            near, far = far, near
+        target = Link(
+            child.logical, child.primary_id, far, f"l{number}t", "inner", filter=condition, links=links, hidden=True
+        )
+        return Related(
+            Link(
+                relationship.intersect, near, paths.table.primary_id, f"l{number}", kind, links=(target,),
+                position=position,
+            )
+        )  # fmt: skip
