@@ -34,7 +34,7 @@ from adjourn.errors import AdjournError, DepthExceeded, StepFailed, UnknownResou
 from adjourn.jobs import model as jobs_model
 from adjourn.jobs import queue
 from adjourn.metadata.model import Catalog, Reference
-from adjourn.pipeline import core, handlers, serialize
+from adjourn.pipeline import core, handlers, serialize, step_rules
 from adjourn.pipeline.call import Call, Request
 from adjourn.pipeline.context import ASYNCHRONOUS, SYNCHRONOUS, Context, Stage
 from adjourn.pipeline.messages import MESSAGES, Prepared, require_before
@@ -278,6 +278,7 @@ class Pipeline:
             return None
         table = self.catalog.table(flow.table or "")
         wanted = any(image.kind != POST_IMAGE for step in fired for image in step.images)
+        wanted = wanted or step_rules.concerns(table.logical)
         columns = None if wanted else [name for name in _ALWAYS_KNOWN if name in table.columns] or [table.primary_id]
         return write.fetch(flow.reader, table, flow.record_id, columns)
 

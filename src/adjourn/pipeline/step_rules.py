@@ -30,6 +30,11 @@ _NO_POST_IMAGE_BEFORE = 0x8004416E
 _WRONG_IMAGE_KIND = 0x8004416D
 
 
+def concerns(table: str) -> bool:
+    """Whether a table's rows are checked here; the check of an update then wants the whole present row."""
+    return table in _RULES
+
+
 def check(tx: Transaction, catalog: Catalog, target: Record, before: Mapping[str, Any] | None) -> None:
     """Check, and complete, a row of a configuration table; any other table passes. before: the present row of an update."""
     rule = _RULES.get(target.table)

@@ -19,7 +19,7 @@ def test_a_record_comes_back_as_it_was_sent(org: Client) -> None:
     contact = org.create("contact", {"firstname": "Ada", "lastname": "Lovelace"})
     sent = {
         "name": "Ünïcødé 🎉 O'Brien; DROP TABLE account",
-        "revenue": Decimal("922337203685477.5807"),
+        "revenue": Decimal("922337203685476.5807"),
         "creditonhold": True,
         "industrycode": 7,
         "numberofemployees": 12,
