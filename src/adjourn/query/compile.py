@@ -103,7 +103,16 @@ def _compile(
             "send the cookie of the page before, with the same query.",
             code=0x80041129,
         )
-    return Select(resolved, catalog, caller, dialect, names, paging, places).compiled()
+    select = Select(
+        resolved=resolved,
+        catalog=catalog,
+        caller=caller,
+        dialect=dialect,
+        places=places,
+        names=names,
+        paging=paging,
+    )
+    return select.compiled()
 
 
 def _page_size(query: Query, caller: Caller) -> int | None:

@@ -45,6 +45,7 @@ REFUSED = {
     ),
     "order by column": (jobs_by_state(orders=(Order("statecode"),)), 0x80041131, "names an alias"),
     "order by alias": (fetch(orders=(Order(alias="name"),)), 0x80041132, "aggregate query only"),
+    "distinct by another column": (fetch(distinct=True, orders=(Order("depth"),)), 0x80041131, "column of the answer"),
     "order by nothing": (fetch(orders=(Order(),)), 0x80041133, "names a column"),
     "order alias unknown": (jobs_by_state(orders=(Order(alias="cuont"),)), 0x8004110A, "Did you mean 'count'"),
     "order of a link": (fetch(orders=(Order("name", entity="q"),)), 0x80041126, "alias 'q'"),
