@@ -104,7 +104,7 @@ class Turn:
             if self._lock.acquire(max(0.001, min(until, overdue) - now)):
                 return
             now = runtime.monotonic()
-            stuck = False
+            stuck = label is not None and self.label == label and self.since == since and now >= overdue
             if stuck or now >= until:
                 held = f"'{label}'" if label else "another thread"
                 seconds = now - since if stuck else wait_seconds
