@@ -230,7 +230,8 @@ class Select(Source):
         nulls = self.paging.after
         if nulls is None or not keys:
             return []
-        alternatives, equal = [], []
+        alternatives: list[str] = []
+        equal: list[str] = []
         for position, (key, null) in enumerate(zip(keys, nulls, strict=True)):
             parameter = self.key_parameter(key, position)
             text = self.comparable(key.expression, key.sort)
