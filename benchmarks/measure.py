@@ -29,7 +29,17 @@ class Figure:
         against = "" if self.yardstick_value is None else f"{self.yardstick_value:,.4g}"
         ratio = "" if not self.yardstick_value else f"{self.value / self.yardstick_value:.2f}"
         verdict = {True: "yes", False: "**no**", None: ""}[self.met]
-        return f"| {self.name} | {self.value:,.4g} {self.unit} | {self.yardstick} | {against} | {ratio} | {self.wanted} | {verdict} | {self.spread} |"
+        cells = (
+            self.name,
+            f"{self.value:,.4g} {self.unit}",
+            self.yardstick,
+            against,
+            ratio,
+            self.wanted,
+            verdict,
+            self.spread,
+        )
+        return f"| {' | '.join(cells)} |"
 
 
 HEADER = (

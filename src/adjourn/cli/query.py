@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 import msgspec
 
@@ -22,7 +24,7 @@ from adjourn.service import Service, parse_query
 def query(text: str, language: str, explain: bool, as_json: bool, database: str) -> None:
     """Ask TEXT, e.g. 'asyncoperations?$select=name,statuscode&$top=5', or FetchXML ('-' reads standard input)."""
     if text == "-":
-        text = click.get_text_stream("stdin").read()
+        text = sys.stdin.read()
     if (language == "fetchxml") != text.lstrip().startswith("<"):
         raise click.UsageError(
             f"This does not look like {language}: FetchXML begins with <fetch>, OData with a set name."

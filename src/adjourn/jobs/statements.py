@@ -105,7 +105,6 @@ def statements(dialect: Dialect) -> Statements:
     history = ", ".join(HISTORY_COLUMNS)
     history_values = ", ".join(typed(name) for name in HISTORY_COLUMNS)
     skip = " FOR UPDATE SKIP LOCKED" if postgres else ""
-    true, false = ("true", "false")
     return Statements(
         # create a job without a serial key
         insert=(
@@ -127,7 +126,7 @@ def statements(dialect: Dialect) -> Statements:
             "INSERT INTO fileattachment (fileattachmentid, filename, mimetype, objectid, objectidtypecode, regardingfieldname, "
             "createdon, filesizeinbytes, iscommitted, versionnumber) VALUES "
             f"({uuid(':file')}, 'data.json', 'application/json', {uuid(':id')}, 'asyncoperation', 'data', :createdon, :size, "
-            f"{true}, :version)"
+            "true, :version)"
         ),
         # a row of history: in any state, marked as imported
         insert_history=f"INSERT INTO asyncoperation ({history}) VALUES ({history_values})",

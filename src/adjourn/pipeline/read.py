@@ -28,8 +28,8 @@ def python_row(plan: Plan, row: Row) -> dict[str, Any]:
     for output in plan.outputs:
         raw = row[output.index]
         column = output.column
-        if raw is None or column is None or output.kind == "aggregate":
-            answer[output.key] = raw
+        if raw is None:
+            answer[output.key] = None
         elif column.type.is_lookup:
             table = row[output.table_index] if output.table_index is not None else column.targets[0]
             answer[output.key] = Reference(table or column.targets[0], UUID(raw))

@@ -87,8 +87,7 @@ def register(pipeline: Pipeline, module: str, found: Iterable[Any], call: Call, 
     if call.transaction is not None:
         return _Registration(pipeline, call.transaction, call, module).write(items, whole=whole)
     with pipeline.store.transaction(f"register {module}") as tx:
-        registered = unit(tx)
-    return registered
+        return unit(tx)
 
 
 class _Registration:

@@ -11,11 +11,11 @@ from typing import Any
 
 from adjourn import config, errors
 from adjourn.errors import InvalidRequest, QueryError, nearest
-from adjourn.metadata.model import Catalog, ManyToMany, Relationship, Table
+from adjourn.metadata.model import Catalog, Relationship, Table
 from adjourn.query.odata_filter import Parser
 from adjourn.query.odata_lexer import END, NAME
 from adjourn.query.odata_paths import Paths, Place, property_of, unknown
-from adjourn.query.tree import Attribute, Collection, Filter, Link, Order, Query
+from adjourn.query.tree import Attribute, Filter, Link, Order, Query
 
 SUPPORTED = ("$select", "$filter", "$orderby", "$top", "$count", "$expand", "$apply")
 _REFUSED = ("$skip", "$search", "$format", "$compute", "$levels", "$index", "$schemaversion", "$deltatoken")
@@ -64,8 +64,7 @@ def _query(
         table.logical,
         columns or (),
         all_columns=columns is None,
-        links=(*paths.links(), *(found for found in expanded if isinstance(found, Link))),
-        collections=tuple(found for found in expanded if isinstance(found, Collection)),
+        links=(*paths.links(), *expanded),
         filter=filter_,
         orders=orders,
         top=_whole(options.get("$top"), "$top"),
@@ -135,7 +134,7 @@ def _place(parser: Parser) -> Place:
 
 def _expand(
     table: Table, catalog: Catalog, text: str | None, aliases: Mapping[str, Any], counter: _Counter
-) -> Iterator[Link | Collection]:
+) -> Iterator[Link]:
     if text is None:
         return
     position = 0
@@ -162,7 +161,12 @@ def _expand(
         if single is not None:
             yield _single(single, catalog, options, aliases, counter, start)
         elif name in table.by_collection:
-            yield _collection(table, table.by_collection[name], catalog, options, aliases, counter)
+            raise QueryError(
+                f"$expand of the collection '{name}' is not supported by this version; ask for it by its own address, "
+                f"{table.entityset}(<id>)/{name}.",
+                code=errors.ODATA_UNSUPPORTED,
+                position=start,
+            )
         else:
             raise unknown(table, name, start, [*table.by_navigation, *table.by_collection])
 
@@ -186,14 +190,6 @@ def _single(
     number = counter.next()
     columns = _select(table, options.get("$select"))
     nested = list(_expand(table, catalog, options.get("$expand"), aliases, counter))
-    for found in nested:
-        if isinstance(found, Collection):
-            raise QueryError(
-                f"The navigation property '{found.navigation}' cannot be expanded. Only many-to-one relationships are "
-                "supported for nested expansion.",
-                code=errors.ODATA_UNSUPPORTED,
-                position=position,
-            )
     return Link(
         table.logical,
         relationship.referenced_column,
@@ -202,26 +198,10 @@ def _single(
         "outer",
         columns=columns or (),
         all_columns=columns is None,
-        links=tuple(found for found in nested if isinstance(found, Link)),
+        links=tuple(nested),
         expand=relationship.navigation,
         position=position,
     )
-
-
-def _collection(
-    table: Table,
-    relationship: Relationship | ManyToMany,
-    catalog: Catalog,
-    options: Mapping[str, str],
-    aliases: Mapping[str, Any],
-    counter: _Counter,
-) -> Collection:
-    counter.next()
-    if isinstance(relationship, ManyToMany):
-        other = relationship.table2 if relationship.table1 == table.logical else relationship.table1
-    else:
-        other = relationship.referencing
-    return Collection(relationship.name, _query(catalog.tables[other], catalog, options, aliases, counter))
 
 
 class _Apply:

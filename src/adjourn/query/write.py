@@ -26,16 +26,12 @@ def insert(tx: Transaction, table: Table, record: Mapping[str, Any]) -> None:
 def update(tx: Transaction, table: Table, record_id: UUID, changes: Mapping[str, Any]) -> int:
     """Change columns of one record; returns the number of rows, 0 or 1."""
     raw = _raw(table, changes, tx.dialect)
-    return tx.execute(
-        _update_sql(table.logical, table.primary_id, tuple(raw)), {**raw, "key__": _id(record_id)}
-    )
+    return tx.execute(_update_sql(table.logical, table.primary_id, tuple(raw)), {**raw, "key__": _id(record_id)})
 
 
 def delete(tx: Transaction, table: Table, record_id: UUID) -> int:
     """Remove one record; returns the number of rows, 0 or 1."""
-    return tx.execute(
-        f'DELETE FROM "{table.logical}" WHERE "{table.primary_id}" = :key__', {"key__": _id(record_id)}
-    )
+    return tx.execute(f'DELETE FROM "{table.logical}" WHERE "{table.primary_id}" = :key__', {"key__": _id(record_id)})
 
 
 def clear_lookup(tx: Transaction, table: Table, column: Column, referenced: UUID) -> int:
@@ -118,17 +114,13 @@ def unlink(tx: Transaction, relationship: ManyToMany, first: UUID, second: UUID)
 
 def referencing_values(reader: Reader, table: Table, column: str, record_id: UUID, wanted: str) -> list[UUID]:
     """The other ends of an intersect table's rows: `wanted` of all rows whose `column` is `record_id`."""
-    rows = reader.rows(
-        f'SELECT "{wanted}" FROM "{table.logical}" WHERE "{column}" = :key__', {"key__": _id(record_id)}
-    )
+    rows = reader.rows(f'SELECT "{wanted}" FROM "{table.logical}" WHERE "{column}" = :key__', {"key__": _id(record_id)})
     return [UUID(row[0]) for row in rows]
 
 
 def delete_links(tx: Transaction, relationship: ManyToMany, column: str, record_id: UUID) -> int:
     """Part a record from everything that a many-to-many relationship joins it with."""
-    return tx.execute(
-        f'DELETE FROM "{relationship.intersect}" WHERE "{column}" = :key__', {"key__": _id(record_id)}
-    )
+    return tx.execute(f'DELETE FROM "{relationship.intersect}" WHERE "{column}" = :key__', {"key__": _id(record_id)})
 
 
 def config_version(reader: Reader) -> int:
