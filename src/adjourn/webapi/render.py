@@ -3,13 +3,15 @@
 A page of 5,000 rows of 27 columns must not cost more than reading it. So the columns of an answer become the fields of
 a msgspec Struct, renamed to the properties of the Web API, and one generated comprehension turns raw rows into such
 objects; only columns whose raw value is not their JSON value are touched (`metadata.values` has the table). The Structs
-are encoded in one call. What varies inside one shape: nulls are written by OData and left out by FetchXML and $apply,
+are encoded in one call. A page repeats itself: an expanded record is encoded once however many rows lead to it, a
+moment is read aloud once a minute. What varies inside one shape: nulls are written by OData and left out by FetchXML and $apply,
 and annotations stand where they were asked for, each immediately before what it describes.
 Names never become code: the generated text holds positions only.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
@@ -27,7 +29,9 @@ from adjourn.webapi.prefer import ATTRIBUTE, FORMATTED, LOOKUP_TABLE, NAVIGATION
 WRITERS_MAX = 500
 ETAG = "@odata.etag"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_RAW_NAME, _KEPT_NAME = re.compile(r"\bc\d+\b"), re.compile(r"\bp\d+\b")
 _BOOLEANS: dict[Any, bool | None] = {0: False, 1: True, None: None}
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 Rows = Sequence[tuple[Any, ...]]
 Writer = Callable[[Rows, tzinfo], list[Any]]
@@ -74,14 +78,35 @@ def etag_column(table: Table) -> str | None:
     return "modifiedon" if table.logical == "asyncoperation" else None
 
 
-def etag(raw: Any) -> str | None:
-    """An ETag of a raw version: a number, or a moment in microseconds."""
-    if raw is None:
-        return None
-    if isinstance(raw, str):
-        since = datetime.fromisoformat(raw) - _EPOCH
-        raw = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-    return f'W/"{raw}"'
+class _Seconds(dict[str, int]):
+    """Seconds since 1970 by the first 19 characters of a moment; with its six last digits they are its microseconds."""
+
+    def __missing__(self, text: str) -> int:
+        since = datetime.fromisoformat(text + "+00:00") - _EPOCH
+        found = self[text] = since.days * 86_400 + since.seconds
+        return found
+
+
+class _Minutes(dict[str, str | None]):
+    """Moments as people read them, by their first 16 characters: they are not read aloud more finely."""
+
+    def __init__(self, column: Column, zone: tzinfo) -> None:
+        self.column, self.zone = column, zone
+
+    def __missing__(self, text: str) -> str | None:
+        found = self[text] = values.formatted(self.column, f"{text}:00.000000Z", self.zone)
+        return found
+
+
+class _Expanded(dict[str, msgspec.Raw]):
+    """Expanded records of a page as JSON, by their keys, on which all their values depend."""
+
+    def __init__(self, make: Callable[..., Any]) -> None:
+        self.make = make
+
+    def add(self, key: str, *raw: Any) -> msgspec.Raw:
+        found = self[key] = msgspec.Raw(_ENCODER.encode(self.make(*raw)))
+        return found
 
 
 @dataclass(slots=True)
@@ -101,6 +126,8 @@ class _Maker:
         self.style = style
         self.catalog = catalog
         self.constants: dict[str, Any] = {"U": UNSET, "B": _BOOLEANS, "D": Decimal}
+        self.prelude: list[str] = []
+        self.functions: list[str] = []
 
     def make(self) -> Writer:
         root = _Node()
@@ -115,8 +142,10 @@ class _Maker:
             if output.path and output.key == output.source.logical and self.is_key(output):
                 node.key = output.index
             self.add(node, output, grouped)
+        body = self.expression(root)
         row = ", ".join(f"c{index}" for index in range(self.shape.width)) + ","
-        text = f"def write(rows, zone):\n    return [{self.expression(root)} for ({row}) in rows]\n"
+        lines = [*self.functions, "def write(rows, zone):", *(f"    {line}" for line in self.prelude)]
+        text = "\n".join([*lines, f"    return [{body} for ({row}) in rows]\n"])
         exec(compile(text, "<row writer>", "exec"), self.constants)
         found: Writer = self.constants["write"]
         return found
@@ -131,7 +160,9 @@ class _Maker:
             if output.key == self.style.version and not output.path and output.source.logical == self.style.version:
                 value = f"c{output.index}"
                 if output.column.type is ColumnType.DATETIME:
-                    root.fields.append((ETAG, f"{self.constant(etag)}({value})"))
+                    seconds = self.kept(f"{self.constant(_Seconds)}()")
+                    text = f"f'W/\"{{{seconds}[{value}[:19]]}}{{{value}[20:26]}}\"'"
+                    root.fields.append((ETAG, f"U if {value} is None else {text}"))
                 else:
                     root.fields.append((ETAG, f"U if {value} is None else f'W/\"{{{value}}}\"'"))
                 return
@@ -175,10 +206,14 @@ class _Maker:
             return f"{self.constant(labels)}.get({value}, U)"
         if column.type in (ColumnType.INTEGER, ColumnType.BIGINT):
             return f"format({value}, ',')"
+        if column.type is ColumnType.DATETIME:
+            return f"{self.kept(f'{self.constant(_Minutes)}({self.constant(column)}, zone)')}[{value}[:16]]"
         return f"{self.constant(values.formatted)}({self.constant(column)}, {value}, zone)"
 
     def navigation(self, output: Output, value: str) -> str:
-        """The navigation property that leads to the actual target of a lookup."""
+        """The navigation property that leads to the actual target of a lookup; an owner's is one for all tables."""
+        if output.source.type is ColumnType.OWNER:
+            return f"U if {value} is None else {self.constant(output.source.logical)}"
         table = self.catalog.tables[output.source.table]
         names = {r.referenced: r.navigation for r in table.many_to_one if r.column == output.source.logical}
         if output.table_index is not None:
@@ -194,7 +229,7 @@ class _Maker:
     def expression(self, node: _Node) -> str:
         fields = list(node.fields)
         for name, child in node.children.items():
-            fields.append((name, f"None if c{child.key} is None else {self.expression(child)}"))
+            fields.append((name, self.expanded(child)))
         kind = msgspec.defstruct(
             "Row",
             [(f"f{index}", Any) for index in range(len(fields))],
@@ -203,6 +238,25 @@ class _Maker:
             eq=False,
         )
         return f"{self.constant(kind)}({', '.join(f'({text})' for _, text in fields)})"
+
+    def expanded(self, child: _Node) -> str:
+        """An expanded record, from the page's memory of those that stood in it before."""
+        text = self.expression(child)
+        names = sorted(set(_RAW_NAME.findall(text)), key=lambda name: int(name[1:]))
+        kept = _KEPT_NAME.findall(text)
+        function = f"e{len(self.functions)}"
+        parameters = ", ".join([*dict.fromkeys(kept), "zone", *names])
+        self.functions.append(f"def {function}({parameters}):\n    return {text}")
+        memory = self.kept(f"{self.constant(_Expanded)}({function})")
+        return (
+            f"None if c{child.key} is None else {memory}.get(c{child.key}) or {memory}.add(c{child.key}, {parameters})"
+        )
+
+    def kept(self, text: str) -> str:
+        """A value made anew for each page."""
+        name = f"p{len(self.prelude)}"
+        self.prelude.append(f"{name} = {text}")
+        return name
 
     def constant(self, value: Any) -> str:
         name = f"k{len(self.constants)}"
