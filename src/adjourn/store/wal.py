@@ -41,9 +41,13 @@ class Checkpointer:
         self._closed = False
         self._thread = runtime.spawn(self._run, name="adjourn-checkpoint")
 
-    def watch(self, writer: apsw.Connection) -> None:
-        """Hear of every commit on the write connection."""
-        writer.set_wal_hook(self._committed)
+    def committed(self, pages: int) -> None:
+        """By the writer, after each commit: the log has this many pages now."""
+        if pages < self._copied_pages:  # the log has begun anew
+            self._copied_pages = 0
+        if pages - self._copied_pages >= STEP_PAGES:
+            self._copied_pages = pages
+            self._bell.ring()
 
     def close(self) -> None:
         self._closed = True
@@ -63,14 +67,6 @@ class Checkpointer:
             self._turn.release()
         if pages > LIMIT_PAGES or pages - copied > LIMIT_PAGES:
             self._end_oldest_reader()
-
-    def _committed(self, connection: apsw.Connection, database: str, pages: int) -> int:
-        if pages < self._copied_pages:  # the log has begun anew
-            self._copied_pages = 0
-        if pages - self._copied_pages >= STEP_PAGES:
-            self._copied_pages = pages
-            self._bell.ring()
-        return apsw.SQLITE_OK
 
     def _run(self) -> None:
         connection = self._connect()
