@@ -76,6 +76,8 @@ class Checkpointer:
                 break
             try:
                 self.checkpoint(connection)
+            except apsw.BusyError:
+                continue  # another process copies it just now
             except apsw.Error as error:
                 # The log keeps everything; it is only longer than it should be.
                 log.warning("a checkpoint failed", error=str(error))
