@@ -62,9 +62,12 @@ class NewJob:
     schedule_id: UUID | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ClaimedJob:
-    """A job that a worker holds: the row as it was when claimed, and the lease that proves the hold."""
+    """A job that a worker holds: the row as it was when claimed, and the lease that proves the hold.
+
+    Never changed; not frozen, because thousands a second are made and freezing costs as much as all the rest of it.
+    """
 
     id: UUID
     sequence: int

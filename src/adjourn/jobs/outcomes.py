@@ -6,6 +6,7 @@ meanwhile (mechanisms §6, "Settle against status"). Source: semantics §6; desi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -30,7 +31,7 @@ RUNS_MAX = 4
 _CHARACTERS_MAX = 100_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Change:
     """The columns of a job after a settle. `text` is the long message, None to leave it."""
 
@@ -50,11 +51,16 @@ class Change:
 
 
 def decide(
-    job: ClaimedJob, outcome: Outcome, status: Status, postponed: datetime | None, now: datetime, jitter: float
+    job: ClaimedJob,
+    outcome: Outcome,
+    status: Status,
+    postponed: datetime | None,
+    now: datetime,
+    jitter: Callable[[], float],
 ) -> Change:
     """The change that an outcome means for a job that stands in `status`.
 
-    postponed: the job's postponeuntil now; somebody may have postponed it while it ran. jitter: see `backoff.delay`.
+    postponed: the job's postponeuntil now; somebody may have postponed it while it ran. jitter: makes the number between -1 and 1 of `backoff.delay`.
     """
     if status is Status.CANCELING:
         finished = isinstance(outcome, Succeeded | Failed)
@@ -80,7 +86,7 @@ def decide(
                     friendly=_cut(reason or "The job asked for a retry too often."),
                     text=f"The job asked for a retry in each of {RUNS_MAX} runs{why}",
                 )
-            wait = timedelta(seconds=delay_seconds) if delay_seconds is not None else backoff.delay(attempt, jitter)
+            wait = timedelta(seconds=delay_seconds) if delay_seconds is not None else backoff.delay(attempt, jitter())
             detail = reason or None
             return _waiting(job, now + wait, WaitReason.BACKOFF, status, postponed, retries=attempt, detail=detail)
         case Postpone(until):

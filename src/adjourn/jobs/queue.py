@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -134,8 +135,7 @@ def settle(tx: Transaction, settlements: Sequence[Settlement]) -> Settled:
             continue
         settled.accepted.append(job.id)
         postponed = datetime.fromisoformat(found[3]) if found[3] else None
-        jitter = runtime.random().uniform(-1, 1)
-        change = decide(job, settlement.outcome, Status(found[2]), postponed, tx.now, jitter)
+        change = decide(job, settlement.outcome, Status(found[2]), postponed, tx.now, _jitter)
         if change.delete:
             gone.append(job.id)
             continue
@@ -453,13 +453,17 @@ def _row(job: NewJob, now: datetime) -> dict[str, Any]:
     }
 
 
+def _jitter() -> float:
+    return runtime.random().uniform(-1, 1)
+
+
 def _settle_row(job: ClaimedJob, change: Change, seconds: float, now: str) -> dict[str, Any]:
     return {
         "sequence": job.sequence,
         "lease": job.lease,
         "statecode": int(STATE_OF[change.status]),
         "statuscode": int(change.status),
-        "completedon": moment_text(change.completed_on) if change.completed_on else None,
+        "completedon": now if change.completed_on else None,
         "postponeuntil": moment_text(change.postpone_until) if change.postpone_until else None,
         "waitreason": change.wait_reason,
         "waitdetail": change.wait_detail,
@@ -482,24 +486,30 @@ def _claimed(row: Row, lease: str, now: datetime) -> ClaimedJob:
         operation_type=row[2],
         name=row[3],
         message_name=row[4],
-        owner=Reference(row[6] or "systemuser", UUID(row[5])),
-        created_by=UUID(row[7]),
+        owner=Reference(row[6] or "systemuser", _known_uuid(row[5])),
+        created_by=_known_uuid(row[7]),
         created_on=datetime.fromisoformat(row[8]),
         started_on=now,
-        correlation_id=UUID(row[9]),
+        correlation_id=_known_uuid(row[9]),
         correlation_updated=datetime.fromisoformat(row[10]),
         depth=row[11],
         data=row[12],
         data_file=UUID(row[13]) if row[13] else None,
         regarding=Reference(row[15], UUID(row[14])) if row[14] and row[15] else None,
         primary_entity_type=row[16],
-        owning_extension=UUID(row[17]) if row[17] else None,
+        owning_extension=_known_uuid(row[17]) if row[17] else None,
         retry_count=row[18] or 0,
         crashes=row[19],
         cursor=row[20],
         auto_delete=bool(row[21]),
         serial_key=row[22],
     )
+
+
+@lru_cache(maxsize=4096)
+def _known_uuid(text: str) -> UUID:
+    """Ids that come again and again: owners, steps, correlations of a batch."""
+    return UUID(text)
 
 
 def _held(row: Row) -> ClaimedJob:

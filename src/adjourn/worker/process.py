@@ -17,7 +17,6 @@ from adjourn import runtime
 from adjourn.errors import AdjournError
 from adjourn.jobs.model import ClaimedJob, Outcome
 from adjourn.operations.task import Task
-from adjourn.pipeline.call import Call
 from adjourn.service import Service
 from adjourn.worker import calls, protocol
 from adjourn.worker.protocol import Answer, Ask, Channel, Done, Interrupt, Ready, Run, Work
@@ -31,7 +30,6 @@ class Running:
 
     job: ClaimedJob
     task: Task
-    call: Call
     since: float
     asked_to_stop: float | None = None
     """When its time was up."""
@@ -154,9 +152,8 @@ class ExecutorProcess:
             try:
                 if running is None:
                     raise calls.LeaseLost(f"System job {ask.job} is not running in this executor.")
-                value = calls.serve(
-                    self._service, running.job, running.call, ask.method, ask.user, protocol.unpack(ask.value)
-                )
+                call = calls.call_of(running.job, running.task, self._service)
+                value = calls.serve(self._service, running.job, call, ask.method, ask.user, protocol.unpack(ask.value))
                 answer = Answer(ask.call, protocol.pack(value), None)
             except Exception as error:  # every error of a call is the handler's to see
                 if not isinstance(error, AdjournError):

@@ -35,7 +35,7 @@ from adjourn.worker.duties import duties
 from adjourn.worker.process import ExecutorProcess, Running
 
 log = structlog.get_logger("adjourn.worker")
-_BATCH_MAX = 128
+_BATCH_MAX = 256
 """Jobs that an executor may hold ahead of its slots while runs are short."""
 _SHORT_SECONDS = 0.002
 _STOP_SECONDS = 5.0
@@ -218,7 +218,7 @@ class Supervisor:
         for job in claimed:
             try:
                 task = prepare(job, self._service)
-                running = Running(job, task, calls.call_of(job, task, self._service), runtime.monotonic())
+                running = Running(job, task, runtime.monotonic())
             except Exception as error:  # a job that cannot even be prepared is a failed job, not a failed supervisor
                 if not isinstance(error, AdjournError):
                     log.exception("a job could not be prepared", job=str(job.id))
@@ -250,7 +250,7 @@ class Supervisor:
         began = runtime.monotonic()
         assert running.task.own is not None
         try:
-            outcome = handlers.outcome(running.task.own(running.call) or None)
+            outcome = handlers.outcome(running.task.own(calls.call_of(running.job, running.task, self._service)) or None)
         except Exception as error:  # the message's refusal is the job's failure
             outcome = handlers.failure(error)
         self._own.pop(running.job.id, None)
@@ -284,6 +284,7 @@ class Supervisor:
     def _died(self, executor: ExecutorProcess) -> None:
         """An executor is gone: its jobs are Ready again at once, and counted; one that keeps dying is poison."""
         with self._guard:
+            # Slots take jobs in the order in which they were sent: those ahead of the slots had not begun.
             lost = list(executor.running.values())
             executor.running.clear()
             expected = executor not in self._executors and executor not in self._alone
@@ -292,8 +293,12 @@ class Supervisor:
                     group.remove(executor)
         if lost:
             log.error("an executor died", pid=executor.pid, jobs=[str(running.job.id) for running in lost])
+        now = runtime.monotonic()
         self._finished(
-            [Settlement(found.job, Released(crashed=True), runtime.monotonic() - found.since) for found in lost]
+            [
+                Settlement(found.job, Released(crashed=index < executor.concurrency), now - found.since)
+                for index, found in enumerate(lost)
+            ]
         )
         if not self._stopping and not expected and executor.concurrency == self._concurrency:
             self._restart()
