@@ -4,7 +4,6 @@ import uuid
 
 import httpx
 import pytest
-
 from tests.acceptance.webapi.conftest import created, error_of
 
 
@@ -17,7 +16,9 @@ def test_who_am_i_tells_the_callers_three_ids(http: httpx.Client) -> None:
 
 
 def test_a_record_is_created_read_changed_and_deleted(http: httpx.Client) -> None:
-    address = created(http, "accounts", {"name": "Contoso", "revenue": 1234.5, "creditonhold": True, "numberofemployees": 7})
+    address = created(
+        http, "accounts", {"name": "Contoso", "revenue": 1234.5, "creditonhold": True, "numberofemployees": 7}
+    )
     answer = http.get(f"{address}?$select=name,revenue,creditonhold,numberofemployees,telephone1,createdon")
     assert answer.status_code == 200
     assert answer.headers["OData-Version"] == "4.0"
@@ -31,7 +32,13 @@ def test_a_record_is_created_read_changed_and_deleted(http: httpx.Client) -> Non
     assert answer.headers["etag"] == etag
     assert body.pop("createdon").endswith("Z")
     assert f"accounts({body.pop('accountid')})" == address
-    assert body == {"name": "Contoso", "revenue": 1234.5, "creditonhold": True, "numberofemployees": 7, "telephone1": None}
+    assert body == {
+        "name": "Contoso",
+        "revenue": 1234.5,
+        "creditonhold": True,
+        "numberofemployees": 7,
+        "telephone1": None,
+    }
     changed = http.patch(address, json={"telephone1": "1", "revenue": None})
     assert (changed.status_code, changed.content) == (204, b"")
     assert changed.headers["OData-EntityId"] == f"{http.base_url}{address}"
@@ -77,7 +84,9 @@ def test_patch_creates_what_is_not_there_unless_a_header_forbids_it(http: httpx.
     assert http.get(address).json()["name"] == "x"
     refused = http.patch(address, json={"name": "y"}, headers={"If-None-Match": "*"})
     assert error_of(refused) == (412, "0x80040237", "A record with matching key values already exists.")
-    assert http.patch(f"accounts({uuid.uuid4()})", json={"name": "z"}, headers={"If-None-Match": "*"}).status_code == 204
+    assert (
+        http.patch(f"accounts({uuid.uuid4()})", json={"name": "z"}, headers={"If-None-Match": "*"}).status_code == 204
+    )
 
 
 def test_an_etag_guards_update_and_delete(http: httpx.Client, account: str) -> None:
@@ -98,7 +107,9 @@ def test_lookups_are_bound_cleared_expanded_and_followed(http: httpx.Client, acc
         assert http.get(account).json()["_primarycontactid_value"] is None
         assert http.patch(account, json={"primarycontactid@odata.bind": bound}).status_code == 204
         assert contact == f"contacts({http.get(account).json()['_primarycontactid_value']})"
-    body = http.get(f"{account}?$select=name&$expand=primarycontactid($select=fullname),parentaccountid($select=name)").json()
+    body = http.get(
+        f"{account}?$select=name&$expand=primarycontactid($select=fullname),parentaccountid($select=name)"
+    ).json()
     assert body["@odata.context"].endswith("#accounts(name,primarycontactid(fullname),parentaccountid(name))/$entity")
     assert body["primarycontactid"]["fullname"] == "Ada Lovelace"
     assert contact == f"contacts({body['primarycontactid']['contactid']})"
