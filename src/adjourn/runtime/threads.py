@@ -88,7 +88,7 @@ class ThreadQueue:
             return None
 
     def __len__(self) -> int:
-        return self._queue.qsize()
+        return int(self._queue.qsize())
 
 
 class ThreadFuture:

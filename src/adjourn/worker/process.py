@@ -129,6 +129,7 @@ class ExecutorProcess:
                 case Ready():
                     pass
         self.dead = True
+        self._channel.close()
         for _ in range(self.concurrency):
             self._asks.put(None)
         self.kill()

@@ -250,7 +250,9 @@ class Supervisor:
         began = runtime.monotonic()
         assert running.task.own is not None
         try:
-            outcome = handlers.outcome(running.task.own(calls.call_of(running.job, running.task, self._service)) or None)
+            outcome = handlers.outcome(
+                running.task.own(calls.call_of(running.job, running.task, self._service)) or None
+            )
         except Exception as error:  # the message's refusal is the job's failure
             outcome = handlers.failure(error)
         self._own.pop(running.job.id, None)

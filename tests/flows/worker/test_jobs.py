@@ -1,0 +1,292 @@
+"""Jobs through a real supervisor and real executor processes, on both stores."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from tests.support import worker_plugins as plugins
+
+import adjourn
+from adjourn import runtime
+from adjourn.client import Client
+from adjourn.jobs import queue
+from adjourn.pipeline.call import Call
+from adjourn.service import Service
+from adjourn.store.contract import Store
+from adjourn.worker.supervisor import Supervisor
+
+MODULE = "tests.support.worker_plugins"
+
+
+@pytest.fixture
+def service(store: Store) -> Service:
+    service = Service(store)
+    service.register(MODULE)
+    return service
+
+
+@pytest.fixture
+def org(service: Service) -> Client:
+    return service.client(Call(caller=service.administrator()))
+
+
+@pytest.fixture
+def supervisor(service: Service) -> Iterator[Supervisor]:
+    found = Supervisor(service, processes=1, concurrency=4)
+    found.start()
+    yield found
+    found.stop()
+
+
+def until(org: Client, job: UUID, accepted: Callable[[adjourn.Record], bool], seconds: float = 20) -> adjourn.Record:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = org.retrieve("asyncoperation", job)
+        if accepted(found):
+            return found
+        time.sleep(0.01)
+    raise AssertionError(f"job stands at {found.values}")
+
+
+def completed(org: Client, job: UUID, seconds: float = 20) -> adjourn.Record:
+    return until(org, job, lambda found: found["statecode"] == 3, seconds)
+
+
+@pytest.mark.requirement("M15")
+@pytest.mark.requirement("M44")
+@pytest.mark.requirement("M45")
+@pytest.mark.requirement("M185")
+def test_a_job_runs_and_tells_its_result(org: Client, supervisor: Supervisor) -> None:
+    done = completed(org, org.enqueue(plugins.quick.request("it")))
+    assert (done["statuscode"], done["friendlymessage"], done["errorcode"]) == (30, "did it", None)
+    assert done["createdon"] <= done["startedon"] <= done["completedon"]
+    assert 0 <= done["executiontimespan"] < 5
+    slept = completed(org, org.enqueue(plugins.sleepy_async.request(0.2)))
+    assert (slept["friendlymessage"], slept["executiontimespan"] >= 0.2) == ("slept", True)
+
+
+@pytest.mark.requirement("M43")
+@pytest.mark.requirement("M47")
+@pytest.mark.requirement("M186")
+def test_a_handler_that_raises_fails_its_job_with_code_text_and_traceback(org: Client, supervisor: Supervisor) -> None:
+    done = completed(org, org.enqueue(plugins.raises.request("no such luck")))
+    assert (done["statuscode"], done["friendlymessage"], done["errorcode"]) == (31, "no such luck", -2147220956)
+    assert "Traceback" in done["message"]
+    assert "worker_plugins.py" in done["message"]
+
+
+def test_arguments_are_checked_by_their_types(org: Client, supervisor: Supervisor) -> None:
+    done = completed(org, org.enqueue(plugins.sleepy.request("long")))
+    assert done["statuscode"] == 31
+    assert "seconds" in done["friendlymessage"]
+
+
+@pytest.mark.requirement("M63")
+def test_a_retry_is_counted_and_ends_after_four_runs(org: Client, supervisor: Supervisor) -> None:
+    done = completed(org, org.enqueue(plugins.retries.request(2)))
+    assert (done["statuscode"], done["friendlymessage"], done["retrycount"]) == (30, "after 2", 2)
+    failed = completed(org, org.enqueue(plugins.retries.request(9)))
+    assert (failed["statuscode"], failed["retrycount"]) == (31, 3)
+
+
+def test_handlers_call_the_organization_in_both_colours(org: Client, supervisor: Supervisor) -> None:
+    for message in (plugins.creates, plugins.creates_async):
+        done = completed(org, org.enqueue(message.request("Contoso")))
+        assert (done["statuscode"], done["friendlymessage"]) == (30, "Contoso"), done["message"]
+
+
+@pytest.mark.requirement("M17")
+@pytest.mark.requirement("M42")
+def test_a_job_s_own_writes_pass_the_pipeline_one_level_deeper(org: Client, supervisor: Supervisor) -> None:
+    job = org.enqueue(plugins.creates.request("Contoso"))
+    assert completed(org, job)["depth"] == 1
+    (account,) = org.retrieve_multiple("accounts?$select=name")
+    (first,) = org.retrieve_multiple(
+        "asyncoperations?$filter=name eq 'First job'&$select=depth,correlationid,statecode"
+    )
+    assert first["depth"] == 2
+    assert first["correlationid"] == org.retrieve("asyncoperation", job)["correlationid"]
+    completed(org, first.id)
+    assert org.retrieve("account", account.id, ["description"])["description"] == "seen"
+
+
+@pytest.mark.requirement("M203")
+def test_a_succeeded_job_of_an_auto_delete_step_is_gone_a_failed_one_stays(org: Client, supervisor: Supervisor) -> None:
+    org.create("account", {"name": "works"})
+    org.create("account", {"name": "fail"})
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        left = org.retrieve_multiple("asyncoperations?$filter=name eq 'Second job'&$select=statuscode,friendlymessage")
+        if [job["statuscode"] for job in left] == [31]:
+            break
+        time.sleep(0.02)
+    assert [(job["statuscode"], job["friendlymessage"]) for job in left] == [(31, "it failed on purpose")]
+
+
+def test_an_executor_that_is_killed_gives_its_jobs_back_at_once(
+    org: Client, supervisor: Supervisor, tmp_path: Path
+) -> None:
+    began = time.monotonic()
+    other = org.enqueue(plugins.sleepy.request(0.5))
+    until(org, other, lambda found: found["statecode"] == 2)
+    killer = org.enqueue(plugins.suicidal.request(str(tmp_path / "marker")))
+    assert completed(org, killer)["friendlymessage"] == "survived"
+    assert completed(org, other)["statuscode"] == 30
+    assert time.monotonic() - began < 10
+    assert completed(org, org.enqueue(plugins.quick.request("after")))["statuscode"] == 30
+
+
+def test_a_job_that_keeps_killing_its_executor_is_failed(org: Client, supervisor: Supervisor) -> None:
+    done = completed(org, org.enqueue(plugins.poison.request()), seconds=40)
+    assert done["statuscode"] == 31
+    assert "died" in done["friendlymessage"]
+    assert completed(org, org.enqueue(plugins.quick.request("after")))["statuscode"] == 30
+
+
+def test_a_running_job_pauses_at_its_checkpoint_and_goes_on_from_its_cursor(
+    org: Client, supervisor: Supervisor
+) -> None:
+    job = org.enqueue(plugins.counts.request(until=8, pause=0.05))
+    until(org, job, lambda found: found["statuscode"] == 20)
+    org.update("asyncoperation", job, {"statecode": 1, "statuscode": 10})
+    until(org, job, lambda found: (found["statecode"], found["statuscode"]) == (1, 10))
+    org.update("asyncoperation", job, {"statecode": 0, "statuscode": 0})
+    done = completed(org, job)
+    assert done["statuscode"] == 30
+    assert done["friendlymessage"].startswith("from ")
+    assert not done["friendlymessage"].startswith("from 0 ")
+
+
+def test_a_running_job_is_canceled_at_its_checkpoint_or_await(org: Client, supervisor: Supervisor) -> None:
+    for request in (plugins.counts.request(until=1000, pause=0.05), plugins.sleepy_async.request(60)):
+        job = org.enqueue(request)
+        until(org, job, lambda found: found["statuscode"] == 20)
+        org.update("asyncoperation", job, {"statecode": 3, "statuscode": 32})
+        done = completed(org, job, seconds=10)
+        assert (done["statuscode"], done["errorcode"] is not None) == (32, True)
+
+
+def test_a_job_over_its_time_limit_is_failed_and_the_others_run_on(service: Service, org: Client) -> None:
+    supervisor = Supervisor(service, processes=1, concurrency=2, job_seconds_max=0.5)
+    supervisor.start()
+    try:
+        stuck = org.enqueue(plugins.sleepy.request(60))
+        done = completed(org, stuck, seconds=15)
+        assert (done["statuscode"], "longer than" in done["friendlymessage"]) == (31, True)
+        assert completed(org, org.enqueue(plugins.quick.request("after")))["statuscode"] == 30
+    finally:
+        supervisor.stop()
+
+
+def test_stopping_gives_jobs_back(service: Service, org: Client) -> None:
+    supervisor = Supervisor(service, processes=1, concurrency=2)
+    supervisor.start()
+    job = org.enqueue(plugins.sleepy.request(60))
+    until(org, job, lambda found: found["statuscode"] == 20)
+    supervisor.stop()
+    found = org.retrieve("asyncoperation", job)
+    assert (found["statecode"], found["statuscode"]) == (0, 0)
+
+
+@pytest.mark.requirement("M16")
+def test_never_more_jobs_run_than_their_class_may(
+    service: Service, org: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADJOURN_LIMIT_REQUESTS", "2")
+    org.enqueue_many([plugins.sleepy.request(0.1)] * 10)
+    supervisor = Supervisor(service, processes=1, concurrency=8)
+    supervisor.start()
+    seen = set()
+    try:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            seen.add(len(org.retrieve_multiple("asyncoperations?$filter=statecode eq 2&$select=name")))
+            if not org.retrieve_multiple("asyncoperations?$filter=statecode lt 3&$select=name"):
+                break
+    finally:
+        supervisor.stop()
+    assert max(seen) == 2
+
+
+@pytest.mark.requirement("M04")
+@pytest.mark.requirement("M19")
+def test_one_slot_runs_jobs_in_the_order_of_the_queue(service: Service, org: Client) -> None:
+    org.enqueue_many([plugins.quick.request(str(index)) for index in range(200)])
+    supervisor = Supervisor(service, processes=1, concurrency=1)
+    supervisor.start()
+    try:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and org.retrieve_multiple(
+            "asyncoperations?$filter=statecode lt 3&$select=name&$top=1"
+        ):
+            time.sleep(0.05)
+    finally:
+        supervisor.stop()
+    jobs = org.retrieve_multiple(
+        "asyncoperations?$select=sequence,startedon,createdon,statuscode&$orderby=startedon,sequence"
+    )
+    assert [job["statuscode"] for job in jobs] == [30] * 200
+    assert [job["sequence"] for job in jobs] == sorted(job["sequence"] for job in jobs)
+    assert len({job["createdon"] for job in jobs}) == 1
+
+
+def test_a_postponed_job_runs_at_its_moment(org: Client, supervisor: Supervisor) -> None:
+    moment = runtime.now() + timedelta(seconds=0.6)
+    job = org.enqueue(plugins.quick.request("later"), postpone_until=moment)
+    waiting = org.retrieve("asyncoperation", job)
+    assert (waiting["statecode"], waiting["statuscode"]) == (1, 10)
+    assert completed(org, job)["startedon"] >= moment
+
+
+def test_a_dead_supervisor_s_jobs_are_rescued(service: Service, org: Client, store: Store) -> None:
+    job = org.enqueue(plugins.quick.request("rescued"))
+    nobody = str(runtime.new_id())
+    store.write(lambda tx: queue.claim(tx, operation_types=[54], limit=1, worker=nobody))
+    assert org.retrieve("asyncoperation", job)["statuscode"] == 20
+    supervisor = Supervisor(service, processes=1, concurrency=2)
+    supervisor.start()
+    try:
+        assert completed(org, job, seconds=10)["friendlymessage"] == "did rescued"
+    finally:
+        supervisor.stop()
+
+
+def test_the_doctor_finds_nothing_after_all_that(
+    service: Service, org: Client, supervisor: Supervisor, store: Store
+) -> None:
+    org.enqueue_many([plugins.quick.request("x")] * 50)
+    job = org.enqueue(plugins.quick.request("last"))
+    completed(org, job)
+    with store.read() as reader:
+        assert queue.examine(reader) == []
+
+
+def test_a_stopped_executor_process_leaves_no_children(service: Service, org: Client) -> None:
+    supervisor = Supervisor(service, processes=2, concurrency=2)
+    supervisor.start()
+    pids = [executor.pid for executor in supervisor._executors]
+    completed(org, org.enqueue(plugins.quick.request("x")))
+    supervisor.stop()
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, signal.SIG_DFL)
+
+
+def test_drain_runs_everything_inline(org: Client, service: Service) -> None:
+    from adjourn.worker.inline import drain
+
+    account = org.create("account", {"name": "Contoso"})
+    later: Any = org.enqueue(plugins.quick.request("later"), postpone_until=runtime.now() + timedelta(days=1))
+    assert drain(service) == 2
+    assert org.retrieve("account", account)["description"] == "seen"
+    assert org.retrieve("asyncoperation", later)["statecode"] == 1
+    assert drain(service, runtime.now() + timedelta(days=2)) == 1
+    assert org.retrieve("asyncoperation", later)["friendlymessage"] == "did later"
