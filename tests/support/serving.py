@@ -62,6 +62,8 @@ class Serving:
         """kill -9 of the whole process group, executors (in groups of their own) included by their closed sockets."""
         os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
         self.http.close()
 
     def stop(self) -> str:
