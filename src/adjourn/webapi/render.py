@@ -227,7 +227,8 @@ class _Maker:
         return f"U if {value} is None else {self.constant(output.source.targets[0])}"
 
     def expression(self, node: _Node) -> str:
-        fields = list(node.fields)
+        # A file column and the navigation to its file share a name; the file expanded says all that its id does.
+        fields = [(name, text) for name, text in node.fields if name not in node.children]
         for name, child in node.children.items():
             fields.append((name, self.expanded(child)))
         kind = msgspec.defstruct(
