@@ -13,7 +13,7 @@ from typing import Any
 
 from adjourn import config, errors
 from adjourn.errors import QueryError, nearest
-from adjourn.metadata.model import ColumnType, ManyToMany
+from adjourn.metadata.model import ColumnType, ManyToMany, Relationship, Table
 from adjourn.query.odata_lexer import END, LITERAL, MARK, NAME, Token, tokens
 from adjourn.query.odata_paths import Paths, Place, unknown
 from adjourn.query.operators import ODATA_FUNCTIONS
@@ -36,6 +36,7 @@ class Parser:
         self._depth = 0
         self._conditions = 0
         self._variables: dict[str, Paths] = {}
+        self._scope = paths
         self._lambdas = 0
         self.paths = paths
         self.aliases = aliases or {}
@@ -257,12 +258,15 @@ class Parser:
         if many is not None:
             values = list(many) if isinstance(many, list | tuple) else [many]
         segments = [(segment, token.position) for segment in name.split("/")]
-        last = segments[-1][0]
-        table = self.paths.table
+        paths = self._variables.get(segments[0][0]) if len(segments) > 1 else None
+        if paths is not None:
+            del segments[0]
+        paths = self._in_scope(paths or self.paths, token.position)
         # The column is named as in the SDK here: `ownerid`, not `_ownerid_value`; both are understood.
-        if len(segments) == 1 and last in table.columns and table.columns[last].readable:
-            return Condition(last, operator, tuple(values), position=token.position)
-        place = self.paths.resolve(segments)
+        column = paths.table.columns.get(segments[0][0]) if len(segments) == 1 else None
+        if column is not None and column.readable:
+            return Condition(column.logical, operator, tuple(values), position=token.position)
+        place = paths.resolve(segments)
         return Condition(place.column.logical, operator, tuple(values), place.entity, position=token.position)
 
     def _arguments(self, function: Token) -> dict[str, Any]:
@@ -302,6 +306,7 @@ class Parser:
             first = self.name()
         else:
             paths = self.paths
+        self._in_scope(paths, first.position)
         names = [(first.text, first.position)]
         while self.accept("/"):
             if self.at("any") or self.at("all"):
@@ -309,6 +314,15 @@ class Parser:
             segment = self.name()
             names.append((segment.text, segment.position))
         return paths.resolve(names)
+
+    def _in_scope(self, paths: Paths, position: int) -> Paths:
+        if paths is not self._scope:
+            raise QueryError(
+                "A condition inside any() or all() can name the properties of its own variable only.",
+                code=errors.ODATA_UNSUPPORTED,
+                position=position,
+            )
+        return paths
 
     def _lambda(self, paths: Paths, names: list[tuple[str, int]]) -> Related | Filter:
         if len(names) > 1:
@@ -324,26 +338,17 @@ class Parser:
         every = self.advance().text == "all"
         self._lambdas += 1
         number = self._lambdas
-        many = isinstance(relationship, ManyToMany)
-        if isinstance(relationship, ManyToMany):
-            first = relationship.table1 == paths.table.logical
-            child = self.paths.catalog.tables[relationship.table2 if first else relationship.table1]
-        else:
-            child = self.paths.catalog.tables[relationship.referencing]
+        child = self.paths.catalog.tables[_other_end(relationship, paths.table.logical)]
         inner = Paths(self.paths.catalog, child, f"l{number}p")
         condition: Filter | None = None
         self.expect("(")
         if not self.at(")"):
             variable = self.name().text
             self.expect(":")
-            outer = self._variables.get(variable)
-            self._variables[variable] = inner
-            found = self._or()
-            condition = found if isinstance(found, Filter) else Filter("and", (found,))
-            if outer is None:
-                del self._variables[variable]
-            else:
-                self._variables[variable] = outer
+            known, scope = self._variables, self._scope
+            self._variables, self._scope = {**known, variable: inner}, inner
+            condition = self.filter()
+            self._variables, self._scope = known, scope
         elif every:
             raise self.wrong("a variable: all() needs a condition")
         self.expect(")")
@@ -351,24 +356,35 @@ class Parser:
             # All of them fit exactly when none of them does not.
             condition = Filter("and", (condition,), negated=True)
         kind = "not any" if every else "any"
-        links = tuple(inner.links())
-        if not many:
-            assert not isinstance(relationship, ManyToMany)
-            link = Link(
-                child.logical, relationship.column, relationship.referenced_column, f"l{number}", kind,
-                filter=condition, links=links, position=position,
-            )  # fmt: skip
-            return Related(link)
-        assert isinstance(relationship, ManyToMany)
-        near, far = relationship.column1, relationship.column2
-        if relationship.table1 != paths.table.logical:
-            near, far = far, near
-        target = Link(
-            child.logical, child.primary_id, far, f"l{number}t", "inner", filter=condition, links=links, hidden=True
+        return Related(_related(relationship, paths.table, inner, condition, f"l{number}", kind, position))
+
+
+def _other_end(relationship: Relationship | ManyToMany, table: str) -> str:
+    """The table of a collection's records, for a collection of this table."""
+    if isinstance(relationship, Relationship):
+        return relationship.referencing
+    return relationship.table2 if relationship.table1 == table else relationship.table1
+
+
+def _related(
+    relationship: Relationship | ManyToMany,
+    parent: Table,
+    child: Paths,
+    condition: Filter | None,
+    alias: str,
+    kind: str,
+    position: int,
+) -> Link:
+    """The link of a lambda; through the intersect table where the relationship is many-to-many."""
+    links = tuple(child.links())
+    table = child.table
+    if isinstance(relationship, Relationship):
+        to = relationship.referenced_column
+        return Link(
+            table.logical, relationship.column, to, alias, kind, filter=condition, links=links, position=position
         )
-        return Related(
-            Link(
-                relationship.intersect, near, paths.table.primary_id, f"l{number}", kind, links=(target,),
-                position=position,
-            )
-        )  # fmt: skip
+    near, far = relationship.column1, relationship.column2
+    if relationship.table1 != parent.logical:
+        near, far = far, near
+    target = Link(table.logical, table.primary_id, far, f"{alias}t", filter=condition, links=links, hidden=True)
+    return Link(relationship.intersect, near, parent.primary_id, alias, kind, links=(target,), position=position)

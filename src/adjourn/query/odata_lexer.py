@@ -27,11 +27,11 @@ _TOKENS = re.compile(
     |(?P<moment>-?\d{{4}}-\d{{2}}-\d{{2}}T\d{{2}}:\d{{2}}(?::\d{{2}}(?:\.\d{{1,12}})?)?(?:Z|[+-]\d{{2}}:?\d{{2}})?)(?!\w)
     |(?P<date>\d{{4}}-\d{{2}}-\d{{2}})(?![\w-])
     |(?P<number>[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?)(?![\w.])
-    |(?P<text>'(?:[^']|'')*')
-    |(?P<json>"(?:[^"\\]|\\.)*")
+    |(?P<text>'(?:[^']++|'')*+')
+    |(?P<json>"(?:[^"\\]++|\\.)*+")
     |(?P<name>[@$]?[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)
     |(?P<mark>[()/,:=\[\];*])""",
-    re.VERBOSE,
+    re.VERBOSE | re.ASCII,
 )
 _WORDS: dict[str, Any] = {"null": None, "true": True, "false": False}
 _DIGITS_MAX = 400
@@ -87,7 +87,7 @@ def _value(kind: str, part: str, position: int) -> Any:
         if len(part) > _DIGITS_MAX:
             raise ValueError(part)
         return int(part) if part.lstrip("+-").isdigit() else Decimal(part)
-    except (ValueError, msgspec.DecodeError, InvalidRequest):
+    except (ValueError, ArithmeticError, msgspec.DecodeError, InvalidRequest):
         raise QueryError(
             f"'{part[:60]}' is no {kind} that can be.", code=errors.ODATA_NO_CODE, position=position
         ) from None

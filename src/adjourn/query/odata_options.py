@@ -13,13 +13,13 @@ from adjourn import config, errors
 from adjourn.errors import InvalidRequest, QueryError, nearest
 from adjourn.metadata.model import Catalog, Relationship, Table
 from adjourn.query.odata_filter import Parser
-from adjourn.query.odata_lexer import END, NAME
+from adjourn.query.odata_lexer import END, NAME, Token
 from adjourn.query.odata_paths import Paths, Place, property_of, unknown
 from adjourn.query.tree import Attribute, Filter, Link, Order, Query
 
 SUPPORTED = ("$select", "$filter", "$orderby", "$top", "$count", "$expand", "$apply")
 _REFUSED = ("$skip", "$search", "$format", "$compute", "$levels", "$index", "$schemaversion", "$deltatoken")
-_IN_EXPAND = ("$select", "$filter", "$orderby", "$top", "$expand")
+_TOO_MANY_LINKS = 0x8004430D
 _METHODS = {"sum": "sum", "average": "avg", "min": "min", "max": "max"}
 
 
@@ -36,7 +36,7 @@ def parse(table: Table, catalog: Catalog, options: Mapping[str, str]) -> Query:
             raise InvalidRequest(f"Query option '{name[:100]}' does not exist.{nearest(name, SUPPORTED)}", code=0)
     if "$apply" in options:
         return _Apply(table, catalog, options, aliases).query()
-    return _query(table, catalog, options, aliases, _Counter())
+    return _query(table, catalog, options, aliases)
 
 
 class _Counter:
@@ -45,21 +45,28 @@ class _Counter:
     def __init__(self) -> None:
         self.expands = 0
 
-    def next(self) -> int:
+    def next(self, position: int) -> int:
         self.expands += 1
         if self.expands > config.EXPANDS_MAX:
-            raise QueryError(f"A request may have {config.EXPANDS_MAX} $expand options.", code=0x8004430D)
+            text = f"A request may expand {config.EXPANDS_MAX} navigation properties."
+            raise QueryError(text, code=_TOO_MANY_LINKS, position=position)
         return self.expands
 
 
-def _query(
-    table: Table, catalog: Catalog, options: Mapping[str, str], aliases: Mapping[str, Any], counter: _Counter
-) -> Query:
+def _query(table: Table, catalog: Catalog, options: Mapping[str, str], aliases: Mapping[str, Any]) -> Query:
     paths = Paths(catalog, table)
-    expanded = list(_expand(table, catalog, options.get("$expand"), aliases, counter))
+    columns: tuple[Attribute, ...] | None = None
+    if "$select" in options:
+        parser = Parser(options["$select"], paths)
+        columns = _select(table, parser)
+        parser.finish()
+    expanded: tuple[Link, ...] = ()
+    if "$expand" in options:
+        parser = Parser(options["$expand"], paths)
+        expanded = _expand(table, parser, _Counter())
+        parser.finish()
     filter_ = _filter(options.get("$filter"), paths, aliases)
     orders = tuple(_orders(options.get("$orderby"), paths, aliases))
-    columns = _select(table, options.get("$select"))
     return Query(
         table.logical,
         columns or (),
@@ -91,22 +98,19 @@ def _filter(text: str | None, paths: Paths, aliases: Mapping[str, Any]) -> Filte
     return found
 
 
-def _select(table: Table, text: str | None) -> tuple[Attribute, ...] | None:
+def _select(table: Table, parser: Parser) -> tuple[Attribute, ...] | None:
     """The columns of a $select; None for all of them."""
-    if text is None:
-        return None
-    found: list[Attribute] = []
-    position = 0
-    for part in text.split(","):
-        name = part.strip()
-        at = position + len(part) - len(part.lstrip())
-        position += len(part) + 1
-        if name == "*":
-            return None
-        if not name:
-            raise QueryError("$select has an empty item.", code=errors.ODATA_NO_CODE, position=at)
-        found.append(Attribute(property_of(table, name, at).logical, position=at))
-    return tuple(dict.fromkeys(found))
+    found: dict[str, Attribute] = {}
+    everything = False
+    while True:
+        if parser.accept("*"):
+            everything = True
+        else:
+            token = parser.name()
+            column = property_of(table, token.text, token.position)
+            found.setdefault(column.logical, Attribute(column.logical, position=token.position))
+        if not parser.accept(","):
+            return None if everything else tuple(found.values())
 
 
 def _orders(text: str | None, paths: Paths, aliases: Mapping[str, Any]) -> Iterator[Order]:
@@ -132,64 +136,54 @@ def _place(parser: Parser) -> Place:
     return parser.paths.resolve(names)
 
 
-def _expand(
-    table: Table, catalog: Catalog, text: str | None, aliases: Mapping[str, Any], counter: _Counter
-) -> Iterator[Link]:
-    if text is None:
-        return
-    position = 0
-    for part in _split(text, ","):
-        start = position + len(part) - len(part.lstrip())
-        position += len(part) + 1
-        name, inner = _parenthesised(part.strip(), start)
-        if name.endswith("/$ref"):
-            raise QueryError(
-                "$expand of references alone ('/$ref') is not supported.", code=errors.ODATA_UNSUPPORTED, position=start
-            )
-        options: dict[str, str] = {}
-        for option in _split(inner, ";") if inner.strip() else ():
-            key, equals, value = option.partition("=")
-            if key.strip() not in _IN_EXPAND or not equals:
-                raise QueryError(
-                    f"'{key.strip()[:60]}' is no option of $expand; it takes {', '.join(_IN_EXPAND)}, separated by ';'."
-                    f"{nearest(key.strip(), _IN_EXPAND)}",
-                    code=errors.ODATA_NO_CODE,
-                    position=start,
-                )
-            options[key.strip()] = value.strip()
-        single = table.by_navigation.get(name)
-        if single is not None:
-            yield _single(single, catalog, options, aliases, counter, start)
-        elif name in table.by_collection:
-            raise QueryError(
+def _expand(table: Table, parser: Parser, counter: _Counter) -> tuple[Link, ...]:
+    found: dict[str, Link] = {}
+    while True:
+        token = parser.token
+        if parser.accept("*"):
+            raise _unsupported("$expand=* is not supported; name the navigation properties.", token.position)
+        name = parser.name().text
+        relationship = table.by_navigation.get(name)
+        if relationship is None and name in table.by_collection:
+            raise _unsupported(
                 f"$expand of the collection '{name}' is not supported by this version; ask for it by its own address, "
                 f"{table.entityset}(<id>)/{name}.",
-                code=errors.ODATA_UNSUPPORTED,
-                position=start,
+                token.position,
             )
-        else:
-            raise unknown(table, name, start, [*table.by_navigation, *table.by_collection])
-
-
-def _single(
-    relationship: Relationship,
-    catalog: Catalog,
-    options: Mapping[str, str],
-    aliases: Mapping[str, Any],
-    counter: _Counter,
-    position: int,
-) -> Link:
-    table = catalog.tables[relationship.referenced]
-    for name in options:
-        if name not in ("$select", "$expand"):
+        if relationship is None:
+            raise unknown(table, name, token.position, [*table.by_navigation, *table.by_collection])
+        if name in found:
             raise QueryError(
-                f"Option {name} has no meaning in $expand of the single-valued '{relationship.navigation}'; it takes $select and $expand.",
-                code=errors.ODATA_UNSUPPORTED,
-                position=position,
+                f"'{name}' is expanded twice; put all of its options into one pair of parentheses.",
+                code=errors.ODATA_NO_CODE,
+                position=token.position,
             )
-    number = counter.next()
-    columns = _select(table, options.get("$select"))
-    nested = list(_expand(table, catalog, options.get("$expand"), aliases, counter))
+        if parser.at("/"):
+            raise _unsupported("A path in $expand, such as '/$ref', is not supported.", parser.token.position)
+        found[name] = _expanded(relationship, parser, counter, token.position)
+        if not parser.accept(","):
+            return tuple(found.values())
+
+
+def _expanded(relationship: Relationship, parser: Parser, counter: _Counter, position: int) -> Link:
+    """One single-valued navigation property as an outer link, its options read from the parentheses that follow."""
+    table = parser.paths.catalog.tables[relationship.referenced]
+    number = counter.next(position)
+    columns: tuple[Attribute, ...] | None = None
+    links: tuple[Link, ...] = ()
+    given: set[str] = set()
+    if parser.accept("("):
+        while not parser.accept(")"):
+            option = parser.name()
+            _check_inner(option, given, relationship.navigation)
+            given.add(option.text)
+            parser.expect("=")
+            if option.text == "$select":
+                columns = _select(table, parser)
+            else:
+                links = _expand(table, parser, counter)
+            if not parser.at(")"):
+                parser.expect(";")
     return Link(
         table.logical,
         relationship.referenced_column,
@@ -198,10 +192,29 @@ def _single(
         "outer",
         columns=columns or (),
         all_columns=columns is None,
-        links=tuple(nested),
+        links=links,
         expand=relationship.navigation,
         position=position,
     )
+
+
+def _check_inner(option: Token, given: set[str], navigation: str) -> None:
+    name = option.text
+    if name in ("$select", "$expand") and name not in given:
+        return
+    if name in given:
+        text, code = f"{name} is given twice.", errors.ODATA_NO_CODE
+    elif name.startswith("$") and name in (*SUPPORTED, *_REFUSED):
+        text = f"{name} has no meaning in $expand of the single-valued '{navigation}'; it takes $select and $expand."
+        code = errors.ODATA_UNSUPPORTED
+    else:
+        text = f"'{name[:60]}' is no option of $expand; it takes $select and $expand, separated by ';'."
+        text, code = text + nearest(name, ("$select", "$expand")), errors.ODATA_NO_CODE
+    raise QueryError(text, code=code, position=option.position)
+
+
+def _unsupported(text: str, position: int) -> QueryError:
+    return QueryError(text, code=errors.ODATA_UNSUPPORTED, position=position)
 
 
 class _Apply:
@@ -350,43 +363,6 @@ class _Apply:
             if not parser.accept(","):
                 break
         parser.finish()
-
-
-def _split(text: str, separator: str) -> Iterator[str]:
-    """Parts between separators that stand in no parentheses and no quotes."""
-    depth, start, quoted = 0, 0, False
-    for index, character in enumerate(text):
-        if character == "'":
-            quoted = not quoted
-        elif quoted:
-            continue
-        elif character == "(":
-            depth += 1
-            if depth > config.NESTING_MAX:
-                raise QueryError("$expand is nested too deeply.", code=errors.ODATA_NO_CODE, position=index)
-        elif character == ")":
-            depth -= 1
-            if depth < 0:
-                raise QueryError("A ')' too many.", code=errors.ODATA_NO_CODE, position=index)
-        elif character == separator and depth == 0:
-            yield text[start:index]
-            start = index + 1
-    if depth or quoted:
-        raise QueryError("A ')' or quote is missing.", code=errors.ODATA_NO_CODE, position=len(text))
-    yield text[start:]
-
-
-def _parenthesised(part: str, position: int) -> tuple[str, str]:
-    name, opening, inner = part.partition("(")
-    if not opening:
-        return name.strip(), ""
-    if not inner.endswith(")"):
-        raise QueryError(
-            f"Syntax error in $expand: '{part[:60]}' goes on after its ')'.",
-            code=errors.ODATA_NO_CODE,
-            position=position,
-        )
-    return name.strip(), inner[:-1]
 
 
 def _whole(text: str | None, name: str) -> int | None:

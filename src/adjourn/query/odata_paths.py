@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from adjourn import errors
+from adjourn import config, errors
 from adjourn.errors import QueryError, nearest
 from adjourn.metadata.model import Catalog, Column, Table
 from adjourn.query.tree import Attribute, Link
@@ -84,6 +84,9 @@ class Paths:
             if relationship is None:
                 raise unknown(table, name, position, [*table.by_navigation, *table.by_property])
             self._count += 1
+            if self._count > config.LINKS_MAX:
+                text = f"A query may have {config.LINKS_MAX} links to other tables."
+                raise QueryError(text, code=0x8004430D, position=position)
             found = children[name] = Joined(
                 self.catalog.tables[relationship.referenced],
                 f"{self._prefix}{self._count}",
