@@ -22,7 +22,7 @@ HUEY_JOBS = 3_000
 ARGUMENT = "x" * 200
 _OPEN = "asyncoperations?$apply=filter(statecode lt 3)/aggregate($count as n)"
 
-HUEY = '''
+HUEY = """
 import logging, os, sys, threading, time
 from huey import SqliteHuey
 logging.disable(logging.CRITICAL)
@@ -41,7 +41,7 @@ def noop(text):
 for index in range(jobs):
     noop("x" * 200)
 huey.create_consumer(workers=workers, initial_delay=0.01, max_delay=0.05).run()
-'''
+"""
 
 
 def fill(service: Service, jobs: int) -> None:
@@ -114,17 +114,14 @@ def figures() -> list[Figure]:
 
 
 def postgres_figures() -> list[Figure]:
-    from tests.support import postgres
-
     import psycopg
+    from tests.support import postgres
 
     cluster = postgres.cluster()
     url = cluster.url_of(cluster.create())
     rate = ours(url, JOBS_POSTGRES)
     with psycopg.connect(url, autocommit=False) as connection:
-        connection.execute(
-            "CREATE TABLE bare (id bigint PRIMARY KEY, state int NOT NULL, data text, done timestamptz)"
-        )
+        connection.execute("CREATE TABLE bare (id bigint PRIMARY KEY, state int NOT NULL, data text, done timestamptz)")
         connection.execute("CREATE INDEX bare_ready ON bare (id) WHERE state = 0")
         connection.execute(f"INSERT INTO bare SELECT g, 0, '{ARGUMENT}' FROM generate_series(1, {JOBS_POSTGRES}) g")
         connection.commit()
@@ -137,9 +134,13 @@ def postgres_figures() -> list[Figure]:
             connection.commit()
             if not rows:
                 break
-            connection.execute("UPDATE bare SET state = 3, done = now() WHERE id = ANY(%s)", ([row[0] for row in rows],))
+            connection.execute(
+                "UPDATE bare SET state = 3, done = now() WHERE id = ANY(%s)", ([row[0] for row in rows],)
+            )
             connection.commit()
         raw = JOBS_POSTGRES / (time.perf_counter() - start)
-    return [Figure(f"drain of {JOBS_POSTGRES:,} no-op jobs, PostgreSQL", rate, "/s", "raw psycopg, four columns", raw, "", None)]
-
-
+    return [
+        Figure(
+            f"drain of {JOBS_POSTGRES:,} no-op jobs, PostgreSQL", rate, "/s", "raw psycopg, four columns", raw, "", None
+        )
+    ]
