@@ -12,16 +12,15 @@ from urllib.parse import quote
 from uuid import UUID
 
 from adjourn import config
-from adjourn.errors import InvalidRequest, NotFound, NotSupported, QueryError, nearest
-from adjourn.metadata import values
-from adjourn.metadata.model import Catalog, Column, ColumnType, ManyToMany, Relationship, Table
+from adjourn.errors import InvalidRequest, NotSupported, QueryError, nearest
+from adjourn.metadata.model import Catalog, ManyToMany, Relationship, Table
 from adjourn.metadata.timezones import zone
 from adjourn.query import cookie, fetchxml, odata_options
 from adjourn.query.cookie import Position
 from adjourn.query.result import Rows
 from adjourn.query.tree import Attribute, Condition, Filter, Link, Page, Query
 from adjourn.service import Service
-from adjourn.webapi import prefer, render, url
+from adjourn.webapi import prefer, render, single_value, url
 from adjourn.webapi.exchange import ENCODER, Answer, Exchange, json_answer, no_content
 from adjourn.webapi.render import Style
 from adjourn.webapi.resource import Resource, related_table
@@ -50,7 +49,8 @@ def get(exchange: Exchange, service: Service, resource: Resource) -> Answer:
     if resource.single is not None:
         return _single(exchange, service, resource)
     if resource.column is not None:
-        return _property(exchange, service, resource)
+        _odata_options(exchange.options, ())
+        return single_value.answer(exchange, service, resource)
     return record(exchange, service, table, key, references=resource.suffix == "$ref")
 
 
@@ -60,16 +60,16 @@ def record(
     """One record as the request's $select and $expand want it. Raises NotFound."""
     options = _odata_options(exchange.options, _RECORD_OPTIONS)
     query = odata_options.parse(table, service.catalog, options)
-    query = _and(query, Condition(table.primary_id, "eq", (key,)))
+    query = single_value.narrowed(query, Condition(table.primary_id, "eq", (key,)))
     if references:
-        _one(exchange, service, Query(table.logical, filter=query.filter), table, key)
+        single_value.one(exchange, service, Query(table.logical, filter=query.filter), table, key)
         address = f"{exchange.root}{table.entityset}({key})"
         return json_answer(200, {"@odata.context": f"{exchange.root}$metadata#$ref", "@odata.id": address})
     shown = _context(query, service)
     query, style = _versioned(query, table, exchange)
     rows = _ask(exchange, service, query)
     if not rows.rows:
-        raise NotFound(f"{table.logical} With Id = {key} Does Not Exist")
+        raise single_value.missing(table, key)
     written = _written(exchange, service, rows, style)
     body = ENCODER.encode(written[0])
     context = f"{exchange.root}$metadata#{table.entityset}{shown}/$entity"
@@ -83,23 +83,12 @@ def record(
     return Answer(status, b'{"@odata.context":' + ENCODER.encode(context) + b"," + body[1:], headers)
 
 
-def lookup(exchange: Exchange, service: Service, table: Table, key: UUID, relationship: Relationship) -> UUID | None:
-    """Where a single-valued navigation of a record leads; None for nowhere. Raises NotFound for the record."""
-    column = table.columns[relationship.column]
-    rows, row = _one(exchange, service, Query(table.logical, (Attribute(column.logical),)), table, key)
-    output = next(o for o in rows.plan.outputs if o.source.logical == column.logical)
-    raw = row[output.index]
-    if raw is None or (output.table_index is not None and row[output.table_index] != relationship.referenced):
-        return None
-    return UUID(raw)
-
-
 def _followed(exchange: Exchange, service: Service, resource: Resource) -> Resource:
     """The resource with its hops followed; without a key when one of them leads nowhere."""
     table, key = resource.table, resource.key
     for hop in resource.hops:
         assert key is not None
-        found = lookup(exchange, service, table, key, hop)
+        found = single_value.lookup(exchange, service, table, key, hop)
         table = service.catalog.tables[hop.referenced]
         if found is None:
             return dataclasses.replace(resource, table=table, key=None, hops=(), owner=None)
@@ -110,7 +99,7 @@ def _followed(exchange: Exchange, service: Service, resource: Resource) -> Resou
 def _single(exchange: Exchange, service: Service, resource: Resource) -> Answer:
     assert resource.single is not None
     assert resource.key is not None
-    found = lookup(exchange, service, resource.table, resource.key, resource.single)
+    found = single_value.lookup(exchange, service, resource.table, resource.key, resource.single)
     if found is None:
         return no_content()
     target = service.catalog.tables[resource.single.referenced]
@@ -122,14 +111,14 @@ def _navigated(exchange: Exchange, service: Service, resource: Resource) -> Answ
     collection, key = resource.collection, resource.key
     assert collection is not None
     assert key is not None
-    _one(exchange, service, Query(resource.table.logical), resource.table, key)
+    single_value.one(exchange, service, Query(resource.table.logical), resource.table, key)
     child = related_table(collection, resource.table, service.catalog)
     narrow = belonging(collection, resource.table, key, service.catalog)
     if resource.related is not None:
         mine = Condition(child.primary_id, "eq", (resource.related,))
         query = Query(child.logical, filter=Filter("and", (mine,)))
         if not _ask(exchange, service, _narrowed(query, narrow)).rows:
-            raise NotFound(f"{child.logical} With Id = {resource.related} Does Not Exist")
+            raise single_value.missing(child, resource.related)
         return record(exchange, service, child, resource.related, references=resource.suffix == "$ref")
     if resource.suffix == "$count":
         return _count(exchange, service, child, narrow)
@@ -156,7 +145,7 @@ def _narrowed(query: Query, narrow: tuple[Condition | Link, ...]) -> Query:
         if isinstance(part, Link):
             query = dataclasses.replace(query, links=(*query.links, part))
         else:
-            query = _and(query, part)
+            query = single_value.narrowed(query, part)
     return query
 
 
@@ -277,7 +266,7 @@ def next_link(exchange: Exchange, position: Position) -> str:
 def _references(exchange: Exchange, service: Service, query: Query, table: Table) -> Answer:
     plain = dataclasses.replace(query, columns=(Attribute(table.primary_id),), all_columns=False, collections=())
     rows = _ask(exchange, service, plain)
-    index = _index(rows, table.primary_id)
+    index = single_value.index(rows, table.primary_id)
     found: dict[str, Any] = {
         "@odata.context": f"{exchange.root}$metadata#Collection($ref)",
         "value": [{"@odata.id": f"{exchange.root}{table.entityset}({row[index]})"} for row in rows.rows],
@@ -296,54 +285,6 @@ def _count(exchange: Exchange, service: Service, table: Table, narrow: tuple[Con
     total = _ask(exchange, service, query).total
     # The byte order mark is Dataverse's own (webapi.md §7).
     return Answer(200, _BOM + str(total).encode(), (), "text/plain")
-
-
-def _property(exchange: Exchange, service: Service, resource: Resource) -> Answer:
-    """One property of a record, or its bare value: a text, or a file's content."""
-    table, column, key = resource.table, resource.column, resource.key
-    assert column is not None
-    assert key is not None
-    _odata_options(exchange.options, ())
-    spilled = table.logical == "asyncoperation" and column.logical == "data" and resource.suffix == "$value"
-    columns = (Attribute(column.logical), *((Attribute("datablobid"),) if spilled else ()))
-    rows, row = _one(exchange, service, Query(table.logical, columns), table, key)
-    raw = row[_index(rows, column.logical)]
-    if resource.suffix == "$value":
-        if column.type is ColumnType.FILE:
-            return _file(exchange, service, raw, "application/octet-stream")
-        if raw is None and spilled:
-            # A payload over 4 MB lies in a file; whoever wants the job's data need not know.
-            return _file(exchange, service, row[_index(rows, "datablobid")], "text/plain; charset=utf-8")
-        if raw is None:
-            return no_content()
-        return Answer(200, _plain(column, raw).encode(), (), "text/plain; charset=utf-8")
-    if raw is None:
-        return no_content()
-    context = f"{exchange.root}$metadata#{table.entityset}({key})/{column.property}"
-    return json_answer(200, {"@odata.context": context, "value": values.to_wire(column, raw)})
-
-
-def _file(exchange: Exchange, service: Service, file_id: str | None, content_type: str) -> Answer:
-    if file_id is None:
-        return no_content()
-    return Answer(200, service.read_file(UUID(file_id), exchange.call), (), content_type)
-
-
-def _plain(column: Column, raw: Any) -> str:
-    found = values.to_wire(column, raw)
-    return str(found).lower() if isinstance(found, bool) else str(found)
-
-
-def _one(exchange: Exchange, service: Service, query: Query, table: Table, key: UUID) -> tuple[Rows, tuple[Any, ...]]:
-    query = _and(query, Condition(table.primary_id, "eq", (key,)))
-    rows = service.retrieve_multiple(query, exchange.call)
-    if not rows.rows:
-        raise NotFound(f"{table.logical} With Id = {key} Does Not Exist")
-    return rows, rows.rows[0]
-
-
-def _index(rows: Rows, logical: str) -> int:
-    return next(o.index for o in rows.plan.outputs if o.source.logical == logical and not o.path)
 
 
 def _ask(exchange: Exchange, service: Service, query: Query) -> Rows:
@@ -371,11 +312,6 @@ def _versioned(query: Query, table: Table, exchange: Exchange, *, nulls: bool = 
         return query, Style(annotations, nulls, version)
     columns = (*query.columns, Attribute(version))
     return dataclasses.replace(query, columns=columns), Style(annotations, nulls, version, frozenset((version,)))
-
-
-def _and(query: Query, condition: Condition) -> Query:
-    parts = (condition,) if query.filter is None else (query.filter, condition)
-    return dataclasses.replace(query, filter=Filter("and", parts))
 
 
 def _odata_options(options: Mapping[str, str], accepted: tuple[str, ...] | None = None) -> dict[str, str]:

@@ -83,7 +83,7 @@ def resolve(segments: tuple[Segment, ...], catalog: Catalog) -> Resource | None:
 def _step(resource: Resource, segment: Segment, last: bool, catalog: Catalog) -> Resource:
     if resource.collection is not None or resource.column is not None:
         # A record of a collection goes on as that record itself, once its key is given.
-        if resource.related is None or isinstance(resource.column, Column):
+        if resource.related is None:
             raise UnknownResource(f"Resource not found for the segment '{segment.text[:200]}'.")
         child = related_table(resource.collection, resource.holder, catalog)
         resource = Resource(child, resource.related)

@@ -193,3 +193,21 @@ def test_a_body_that_does_not_fit_is_refused_by_name(
     assert found[:2] == (status, code)
     assert text in found[2]
     assert http.get("accounts/$count").text == "\ufeff0"
+
+
+def test_a_many_to_many_collection_is_joined_followed_and_parted(http: httpx.Client) -> None:
+    user = http.get("systemusers?$select=fullname").json()["value"][0]["systemuserid"]
+    unit = http.get("businessunits").json()["value"][0]["businessunitid"]
+    team = created(http, "teams", {"name": "Ours", "businessunitid@odata.bind": f"businessunits({unit})"})
+    members = f"{team}/teammembership_association"
+    assert http.post(f"{members}/$ref", json={"@odata.id": f"systemusers({user})"}).status_code == 204
+    assert [row["systemuserid"] for row in http.get(f"{members}?$select=fullname").json()["value"]] == [user]
+    assert http.get(f"{members}({user})/fullname").status_code == 200
+    assert http.delete(f"{members}({user})/$ref").status_code == 204
+    assert http.get(f"{members}/$count").text == "\ufeff0"
+
+
+def test_expanding_a_collection_is_refused_by_name(http: httpx.Client) -> None:
+    status, _, text = error_of(http.get("accounts?$expand=Account_Tasks($select=subject)"))
+    assert status in (400, 501)
+    assert "Account_Tasks" in text
