@@ -7,13 +7,13 @@ import sys
 import time
 from pathlib import Path
 
-from adjourn.demo.plugins import greet
 from adjourn.jobs import queue
 from adjourn.jobs.model import ClaimedJob, Settlement, Succeeded
 from adjourn.pipeline.call import Call
 from adjourn.service import Service
 from adjourn.store.contract import Transaction
 from adjourn.worker.supervisor import Supervisor
+from benchmarks import handlers
 from benchmarks.measure import Figure, folder
 
 JOBS = 50_000
@@ -48,14 +48,14 @@ def fill(service: Service, jobs: int) -> None:
     """Enqueue no-op jobs."""
     org = service.client(Call(caller=service.administrator()))
     for _ in range(0, jobs, 1000):
-        org.enqueue_many([greet.request(ARGUMENT) for _ in range(1000)])
+        org.enqueue_many([handlers.nothing.request(ARGUMENT) for _ in range(1000)])
 
 
 def ours(url: str, jobs: int) -> float:
     """Jobs a second of a supervisor with one executor, from its start until the store says that nothing is open."""
     service = Service.open(url)
     try:
-        service.register("adjourn.demo.plugins")
+        service.register("benchmarks.handlers")
         fill(service, jobs)
         org = service.client(Call(caller=service.administrator()))
         supervisor = Supervisor(service, processes=1, concurrency=8)
@@ -74,7 +74,7 @@ def claim_and_settle(url: str, jobs: int) -> float:
     """Jobs a second of the queue's own statements, in units of a hundred, with nothing run."""
     service = Service.open(url)
     try:
-        service.register("adjourn.demo.plugins")
+        service.register("benchmarks.handlers")
         fill(service, jobs)
         held: list[ClaimedJob] = []
         start = time.perf_counter()

@@ -9,6 +9,11 @@ import adjourn
 
 
 @adjourn.message
+def nothing(text: str) -> None:
+    """What a queue costs by itself."""
+
+
+@adjourn.message
 def mark(name: str, path: str) -> None:
     """Write down when it began."""
     moment = time.time()

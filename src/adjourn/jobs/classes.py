@@ -16,9 +16,10 @@ MAIL = ResourceClass("mail", (2, 6, 11), 2)
 MAINTENANCE = ResourceClass("maintenance", (9, 16, 18, 19, 20, 22, 24, 25, 27, 31), 2)
 
 CLASSES = (PLUGINS, REQUESTS, WORKFLOWS, BULK, MAIL, MAINTENANCE)
+_OF_TYPE = {kind: found for found in CLASSES for kind in found.operation_types}
 SLOT_CLASSES = tuple(found for found in CLASSES if found.threads == 0)
 
 
 def class_of(operation_type: int) -> ResourceClass:
     """The class of an operation type; a type that nothing runs yet counts as maintenance."""
-    return next((found for found in CLASSES if operation_type in found.operation_types), MAINTENANCE)
+    return _OF_TYPE.get(operation_type, MAINTENANCE)

@@ -60,7 +60,8 @@ def decide(
 ) -> Change:
     """The change that an outcome means for a job that stands in `status`.
 
-    postponed: the job's postponeuntil now; somebody may have postponed it while it ran. jitter: makes the number between -1 and 1 of `backoff.delay`.
+    postponed: the job's postponeuntil now; somebody may have postponed it while it ran.
+    jitter: makes the number between -1 and 1 of `backoff.delay`.
     """
     if status is Status.CANCELING:
         finished = isinstance(outcome, Succeeded | Failed)

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from adjourn import config, errors, runtime
-from adjourn.errors import InvalidStateChange, NotFound, TooLarge
+from adjourn.errors import NotFound, TooLarge
 from adjourn.jobs.classes import class_of
 from adjourn.jobs.model import (
     ClaimedJob,
@@ -108,7 +108,7 @@ def claim(
         else:
             rows = tx.rows(sql.candidates, parameters)
             if rows:
-                tx.execute_many(sql.claim, [{**held, "sequence": row[1]} for row in rows])
+                tx.execute(sql.claim, {**held, "sequences": json.dumps([row[1] for row in rows])})
         claimed.extend(_claimed(row, lease, tx.now) for row in rows)
     return claimed
 
@@ -124,6 +124,7 @@ def settle(tx: Transaction, settlements: Sequence[Settlement]) -> Settled:
     standing = {row[0]: row for row in rows}
     now = moment_text(tx.now)
     changes: list[dict[str, Any]] = []
+    succeeded: list[tuple[int, str, float, str | None]] = []
     texts: list[dict[str, Any]] = []
     gone: list[UUID] = []
     heads: list[tuple[str, int]] = []
@@ -139,12 +140,17 @@ def settle(tx: Transaction, settlements: Sequence[Settlement]) -> Settled:
         if change.delete:
             gone.append(job.id)
             continue
-        changes.append(_settle_row(job, change, settlement.seconds, now))
+        if change.status is Status.SUCCEEDED:
+            succeeded.append((job.sequence, job.lease, settlement.seconds, change.friendly_message))
+        else:
+            changes.append(_settle_row(job, change, settlement.seconds, now))
         if change.text is not None:
             texts.append({"sequence": job.sequence, "message": change.text})
         if change.completed_on is not None and job.serial_key is not None:
             heads.append((job.serial_key, job.sequence))
         settled.woke = settled.woke or change.status is Status.WAITING_FOR_RESOURCES
+    if succeeded:
+        tx.execute(sql.settle_succeeded, {"now": now, "by": SYSTEM, **_columns(tx, succeeded)})
     if changes:
         tx.execute_many(sql.settle, changes)
     if texts:
@@ -238,8 +244,7 @@ def delete(tx: Transaction, job_ids: Sequence[UUID]) -> int:
     removed = 0
     for start in range(0, len(job_ids), _DELETE_BATCH):
         ids = _ids(tx, [str(job_id) for job_id in job_ids[start : start + _DELETE_BATCH]])
-        keys = {row[2] for row in tx.rows(sql.ended.replace(" FOR UPDATE", ""), {"ids": ids})}
-        lock_tokens(tx, keys)
+        lock_tokens(tx, [row[0] for row in tx.rows(sql.keys, {"ids": ids})])
         ended = tx.rows(sql.ended, {"ids": ids})
         tx.delete_files([UUID(row[0]) for row in tx.rows(sql.files_of, {"ids": ids})])
         for statement in sql.delete:
@@ -343,7 +348,10 @@ def why(reader: Reader, job_id: UUID) -> str:
 def _act(tx: Transaction, action: Action, job_id: UUID, by: UUID, until: datetime | None) -> None:
     sql = statements(tx.dialect)
     lock_tokens(tx, [_standing(tx, job_id)[3]])
-    status_code, _, sequence, key, blocked, postponed, reason, _, _ = _standing(tx, job_id)
+    rows = tx.rows(sql.require_locked, {"id": str(job_id)})
+    if not rows:
+        raise _missing(job_id)
+    status_code, _, sequence, key, blocked, postponed, reason = rows[0]
     status = Status(status_code)
     result = transition(action, status)
     if result.status is None:
@@ -374,10 +382,8 @@ def _act(tx: Transaction, action: Action, job_id: UUID, by: UUID, until: datetim
         "now": moment_text(tx.now),
         "by": str(by),
     }
-    if tx.execute(sql.act, parameters) != 1:
-        raise InvalidStateChange(
-            f"System job {job_id} was changed by another process in the same moment; look again.", code=0x80044163
-        )
+    changed = tx.execute(sql.act, parameters)
+    assert changed == 1, "the row is locked by this unit"
     if completed and key is not None and not blocked:
         _promote(tx, [(key, sequence)])
 
@@ -404,6 +410,19 @@ def _missing(job_id: UUID) -> NotFound:
 def _ids(reader: Reader, found: Sequence[Any]) -> Any:
     """A list as one parameter: an array for PostgreSQL, a JSON text for SQLite."""
     return list(found) if reader.dialect == "postgres" else json.dumps(list(found))
+
+
+def _columns(reader: Reader, rows: Sequence[tuple[int, str, float, str | None]]) -> dict[str, Any]:
+    """Settled rows as the parameters of `settle_succeeded`: arrays for PostgreSQL, one JSON text for SQLite."""
+    if reader.dialect == "sqlite":
+        return {"rows": json.dumps(rows)}
+    sequences, leases, seconds, messages = zip(*rows, strict=True)
+    return {
+        "sequences": list(sequences),
+        "leases": list(leases),
+        "seconds": list(seconds),
+        "messages": list(messages),
+    }
 
 
 def _row(job: NewJob, now: datetime) -> dict[str, Any]:

@@ -52,6 +52,7 @@ class Statements:
     claim: str
     standing: str
     settle: str
+    settle_succeeded: str
     settle_text: str
     promote: str
     promote_due: str
@@ -61,11 +62,13 @@ class Statements:
     workers: str
     act: str
     ended: str
+    keys: str
     files_of: str
     delete: tuple[str, ...]
     checkpoint: str
     holds: str
     require: str
+    require_locked: str
     why: str
     ahead: str
     blocker: str
@@ -104,7 +107,19 @@ def statements(dialect: Dialect) -> Statements:
     )
     history = ", ".join(HISTORY_COLUMNS)
     history_values = ", ".join(typed(name) for name in HISTORY_COLUMNS)
+    require = (
+        "SELECT statuscode, modifiedon, sequence, serialkey, blocked, postponeuntil, waitreason FROM asyncoperation "
+        f"WHERE asyncoperationid = {uuid(':id')}"
+    )
+    # Rows are locked in the order of their sequence, whoever locks them, so that batches do not deadlock.
+    lock = " FOR UPDATE" if postgres else ""
     skip = " FOR UPDATE SKIP LOCKED" if postgres else ""
+    succeeded = (
+        "unnest(:sequences::bigint[], :leases::text[], :seconds::float8[], :messages::text[]) v(sequence, lease, seconds, message)"
+        if postgres
+        else "(SELECT value ->> 0 AS sequence, value ->> 1 AS lease, value ->> 2 AS seconds, value ->> 3 AS message "
+        "FROM json_each(:rows)) v"
+    )
     return Statements(
         # create a job without a serial key
         insert=(
@@ -142,26 +157,26 @@ def statements(dialect: Dialect) -> Statements:
             f"SELECT {_CLAIMED} FROM asyncoperation j LEFT JOIN asyncoperationtext t ON t.asyncoperationsequence = j.sequence "
             "WHERE j.statecode = 0 AND j.operationtype = :type AND j.sequence > :after ORDER BY j.sequence LIMIT :limit"
         ),
-        # PostgreSQL: the same, and claimed, in one statement
+        # PostgreSQL: the same, and claimed, in one statement; an array, because of a join it might make a scan of the table
         lock_candidates=(
-            "WITH c AS (SELECT asyncoperationid FROM asyncoperation WHERE statecode = 0 AND operationtype = :type "
-            f"AND sequence > :after ORDER BY sequence LIMIT :limit{skip}), "
-            "u AS (UPDATE asyncoperation j SET statecode = 2, statuscode = 20, worker = :worker, lease = :lease, startedon = :now, "
-            "modifiedon = :now, modifiedby = :by::uuid, waitreason = NULL FROM c "
-            "WHERE j.asyncoperationid = c.asyncoperationid RETURNING j.*) "
+            "WITH u AS (UPDATE asyncoperation j SET statecode = 2, statuscode = 20, worker = :worker, lease = :lease, "
+            "startedon = :now, modifiedon = :now, modifiedby = :by::uuid, waitreason = NULL WHERE j.sequence = ANY(ARRAY("
+            "SELECT sequence FROM asyncoperation WHERE statecode = 0 AND operationtype = :type AND sequence > :after "
+            f"ORDER BY sequence LIMIT :limit{skip})) RETURNING j.*) "
             f"SELECT {_CLAIMED} FROM u j LEFT JOIN asyncoperationtext t ON t.asyncoperationsequence = j.sequence ORDER BY j.sequence"
             if postgres
             else ""
         ),
-        # SQLite: claim the candidates
+        # SQLite: claim the candidates, which nobody else can have touched meanwhile
         claim=(
             "UPDATE asyncoperation SET statecode = 2, statuscode = 20, worker = :worker, lease = :lease, startedon = :now, "
-            "modifiedon = :now, modifiedby = :by, waitreason = NULL WHERE statecode = 0 AND sequence = :sequence"
+            "modifiedon = :now, modifiedby = :by, waitreason = NULL "
+            "WHERE sequence IN (SELECT value FROM json_each(:sequences)) AND statecode = 0"
         ),
         # how claimed jobs stand when their worker comes back; a lease that is gone finds nothing
         standing=(
             "SELECT sequence, lease, statuscode, postponeuntil FROM asyncoperation "
-            f"WHERE statecode = 2 AND sequence {among(':sequences', 'bigint')}{' FOR UPDATE' if postgres else ''}"
+            f"WHERE statecode = 2 AND sequence {among(':sequences', 'bigint')} ORDER BY sequence{lock}"
         ),
         # settle one run, fenced by its lease
         settle=(
@@ -170,6 +185,13 @@ def statements(dialect: Dialect) -> Statements:
             "crashes = :crashes, cursor = :cursor, errorcode = :errorcode, friendlymessage = :friendlymessage, "
             f"executiontimespan = :seconds, modifiedon = :now, modifiedby = {uuid(':by')}, worker = NULL, lease = NULL "
             "WHERE sequence = :sequence AND lease = :lease AND statecode = 2"
+        ),
+        # settle many runs that succeeded, in one statement: most of all settles
+        settle_succeeded=(
+            "UPDATE asyncoperation SET statecode = 3, statuscode = 30, completedon = :now, postponeuntil = NULL, waitreason = NULL, "
+            "waitdetail = NULL, cursor = NULL, errorcode = NULL, friendlymessage = v.message, executiontimespan = v.seconds, "
+            f"modifiedon = :now, modifiedby = {uuid(':by')}, worker = NULL, lease = NULL FROM {succeeded} "
+            "WHERE asyncoperation.sequence = v.sequence AND asyncoperation.lease = v.lease AND asyncoperation.statecode = 2"
         ),
         # the long message of a failure
         settle_text=(
@@ -206,8 +228,7 @@ def statements(dialect: Dialect) -> Statements:
         # everything that workers hold, to give it back
         held=(
             "SELECT asyncoperationid, sequence, lease, statuscode, postponeuntil, retrycount, crashes, cursor, serialkey "
-            f"FROM asyncoperation WHERE statecode = 2 AND worker {among(':workers', 'text')} ORDER BY sequence"
-            f"{' FOR UPDATE' if postgres else ''}"
+            f"FROM asyncoperation WHERE statecode = 2 AND worker {among(':workers', 'text')} ORDER BY sequence{lock}"
         ),
         # who holds jobs at all
         workers="SELECT DISTINCT worker FROM asyncoperation WHERE statecode = 2",
@@ -220,7 +241,12 @@ def statements(dialect: Dialect) -> Statements:
         # of jobs about to end or go: their serial keys and whether they are heads
         ended=(
             "SELECT asyncoperationid, sequence, serialkey, blocked, statecode FROM asyncoperation "
-            f"WHERE asyncoperationid {among(':ids', 'uuid')}{' FOR UPDATE' if postgres else ''}"
+            f"WHERE asyncoperationid {among(':ids', 'uuid')} ORDER BY sequence{lock}"
+        ),
+        # their serial keys alone, to lock before the rows are
+        keys=(
+            f"SELECT DISTINCT serialkey FROM asyncoperation WHERE asyncoperationid {among(':ids', 'uuid')} "
+            "AND serialkey IS NOT NULL"
         ),
         # of jobs about to go: their files
         files_of=(
@@ -247,13 +273,12 @@ def statements(dialect: Dialect) -> Statements:
         # whether a lease still holds
         holds=(
             f"SELECT statuscode FROM asyncoperation WHERE asyncoperationid = {uuid(':id')} AND lease = :lease AND statecode = 2"
-            f"{' FOR UPDATE' if postgres else ''}"
+            f"{lock}"
         ),
         # how a job stands
-        require=(
-            "SELECT statuscode, modifiedon, sequence, serialkey, blocked, postponeuntil, waitreason, recurrencepattern, "
-            f"operationtype FROM asyncoperation WHERE asyncoperationid = {uuid(':id')}"
-        ),
+        require=require,
+        # the same, and nobody changes it before this unit has
+        require_locked=require + lock,
         # everything that `why` speaks of
         why=(
             "SELECT statuscode, waitreason, waitdetail, postponeuntil, operationtype, sequence, serialkey, dependencytoken, worker, "

@@ -36,6 +36,9 @@ log = structlog.get_logger("adjourn.executor")
 _CANCELING = 22
 _SWITCH_SECONDS = 0.0005
 """How soon a computing handler lets other threads in; Python's own 5 ms would make pick-up wait."""
+_OUTCOMES_MAX = 64
+_GATHER_SECONDS = 0.001
+"""Outcomes of short jobs travel together: a frame for each would keep the supervisor busy with frames."""
 
 
 class Stop(BaseException):
@@ -144,7 +147,7 @@ class Executor:
         self._last_call = 0
         self._finished: list[list[Any]] = []
         self._finished_lock = runtime.lock()
-        self._sending = False
+        self._gathering = runtime.bell()
         self.interrupted: dict[str, int] = {}
         self._tasks: dict[str, asyncio.Task[Any]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -154,6 +157,7 @@ class Executor:
         """Serve until the supervisor is gone."""
         for index in range(self._concurrency):
             runtime.spawn(self._slot, name=f"adjourn-slot-{index}")
+        runtime.spawn(self._send_gathered, name="adjourn-outcomes")
         self._channel.send(Ready(os.getpid()))
         while (message := self._channel.receive_down()) is not None:
             match message:
@@ -232,7 +236,7 @@ class Executor:
                 self._loop.call_soon_threadsafe(task.cancel)
 
     def _finish(self, work: Work, began: float, outcome: Outcome) -> None:
-        """Send outcomes; whoever finds nobody sending sends all that has gathered."""
+        """Note an outcome. It is sent at once when nothing else waits here, else with those that follow within a millisecond."""
         self.interrupted.pop(work.id, None)
         try:
             fields = protocol.outcome_fields(work.id, runtime.monotonic() - began, outcome)
@@ -240,16 +244,24 @@ class Executor:
             fields = protocol.outcome_fields(work.id, runtime.monotonic() - began, handlers.failure(error))
         with self._finished_lock:
             self._finished.append(fields)
-            if self._sending:
-                return
-            self._sending = True
-        while True:
-            with self._finished_lock:
-                batch, self._finished = self._finished, []
-                if not batch:
-                    self._sending = False
-                    return
+            gathered = len(self._finished)
+        if gathered >= _OUTCOMES_MAX or not len(self._work):
+            self._send_finished()
+        else:
+            self._gathering.ring()
+
+    def _send_finished(self) -> None:
+        with self._finished_lock:
+            batch, self._finished = self._finished, []
+        if batch:
             self._channel.send(Done(batch))
+
+    def _send_gathered(self) -> None:
+        """A job that takes its time must not hold back the outcomes of those before it."""
+        while True:
+            self._gathering.wait()
+            runtime.sleep(_GATHER_SECONDS)
+            self._send_finished()
 
 
 def prepare(work: Work) -> tuple[handlers.Handler, dict[str, Any], Context | None]:

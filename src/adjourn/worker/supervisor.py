@@ -166,17 +166,18 @@ class Supervisor:
         return max((sequence - 1 for moment, sequence in self._hints if now - moment > _HINT_SECONDS), default=0)
 
     def _capacity(self) -> tuple[int, dict[str, int]]:
-        """How many jobs may be claimed now, and how many of each class this supervisor holds."""
+        """How many jobs may be claimed now; and how many of each class are held, where a class has a limit."""
         held = dict.fromkeys(self._limits, 0)
         with self._guard:
             if self._stopping:
                 return 0, held
             free = sum(_room(executor) for executor in self._executors)
-            for executor in (*self._executors, *self._alone):
-                for running in list(executor.running.values()):
-                    held[class_of(running.job.operation_type).name] += 1
-            for job in self._own.values():
-                held[class_of(job.operation_type).name] += 1
+            if any(limit is not None for limit in self._limits.values()):
+                for executor in (*self._executors, *self._alone):
+                    for running in list(executor.running.values()):
+                        held[class_of(running.job.operation_type).name] += 1
+                for job in list(self._own.values()):
+                    held[class_of(job.operation_type).name] += 1
             return max(0, free - len(self._alone) - len(self._own)), held
 
     def _claim(self, tx: Transaction, free: int, held: Mapping[str, int]) -> list[ClaimedJob]:
