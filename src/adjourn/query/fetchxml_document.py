@@ -48,7 +48,7 @@ class Document:
 
     def position(self, element: etree._Element) -> int:
         """Where an element begins, in characters of the text."""
-        return self._positions[element]
+        return int(self._positions[element])
 
     def error(self, message: str, code: int, element: etree._Element) -> QueryError:
         """A refusal that points at an element."""

@@ -40,9 +40,7 @@ JOB = ClaimedJob(
 IN_PROGRESS, PAUSING, CANCELING = Status.IN_PROGRESS, Status.PAUSING, Status.CANCELING
 
 
-def after(
-    outcome: Outcome, status: Status = IN_PROGRESS, *, postponed: datetime | None = None, **job: Any
-) -> Change:
+def after(outcome: Outcome, status: Status = IN_PROGRESS, *, postponed: datetime | None = None, **job: Any) -> Change:
     return decide(dataclasses.replace(JOB, **job), outcome, status, postponed, NOW, lambda: 0.0)
 
 
@@ -99,7 +97,19 @@ def test_continue_is_ready_again_from_its_cursor() -> None:
     assert (change.status, change.cursor, change.completed_on) == (Status.WAITING_FOR_RESOURCES, "c1", None)
 
 
-@pytest.mark.parametrize("outcome", [Succeeded("yes"), Failed(1, "f", "d"), Retry(), Postpone(LATER), Continue("c"), Canceled(), Released(), Released(True)])  # fmt: skip
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Succeeded("yes"),
+        Failed(1, "f", "d"),
+        Retry(),
+        Postpone(LATER),
+        Continue("c"),
+        Canceled(),
+        Released(),
+        Released(True),
+    ],
+)
 def test_a_job_that_was_told_to_stop_is_always_canceled(outcome: Outcome) -> None:
     change = after(outcome, CANCELING, crashes=5)
     assert (change.status, change.completed_on) == (Status.CANCELED, NOW)
