@@ -22,9 +22,12 @@ _START_SECONDS_MAX = 40
 class Serving:
     """A running service. `http` is a client with its token; `pid` is also its process group."""
 
-    def __init__(self, url: str, *options: str) -> None:
+    def __init__(self, url: str, *options: str, own_token: bool = False) -> None:
+        """own_token: let the service make its token and keep it beside the database."""
         self.url = url
         environment = {**os.environ, "ADJOURN_ADMIN_TOKEN": TOKEN, "PYTHONPATH": str(ROOT)}
+        if own_token:
+            del environment["ADJOURN_ADMIN_TOKEN"]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "adjourn.cli", "serve", "--database", url, "--http", "127.0.0.1:0", *options],
             env=environment,
