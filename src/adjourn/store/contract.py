@@ -113,7 +113,10 @@ class Store(Protocol):
         ...
 
     def on_failure(self, stop: Callable[[str], None]) -> None:
-        """Call `stop` with the reason when nothing can be written any more until the process is started anew."""
+        """Call `stop` with the reason when nothing can be written any more until the process is started anew.
+
+        It must return at once: other threads may be waiting for their answers.
+        """
         ...
 
     def hold_service(self) -> AbstractContextManager[None]:

@@ -62,6 +62,7 @@ class Writer:
         self._queue = runtime.queue(config.WRITE_QUEUE_UNITS_MAX)
         self._current: SqliteTransaction | None = None
         self._closed = False
+        self._ended = False
         self._failure: AdjournError | None = None
         self._failure_listeners: list[Callable[[str], None]] = []
         self.turn_seconds_max = config.TURN_SECONDS_MAX_SQLITE
@@ -82,8 +83,8 @@ class Writer:
         entry = _Unit(unit)
         if not self._queue.put(entry, 0):
             raise Busy(f"{config.WRITE_QUEUE_UNITS_MAX:,} writes are waiting already; try again.")
-        if self._closed:  # between the check and the put
-            self._drain(Busy("The database is closed."))
+        if self._ended:  # between the check and the put
+            self._drain()
         result: T = entry.future.result()
         return result
 
@@ -111,7 +112,7 @@ class Writer:
                 raise self._stop(error) from error
             except BaseException as error:
                 self._rollback()
-                tx.undone()
+                self._undone(tx)
                 if isinstance(error, _Lost):
                     raise _could_not_write(error) from error
                 raise
@@ -135,64 +136,65 @@ class Writer:
         self._closed = True
         self._queue.put(_STOP, _CLOSE_SECONDS_MAX)
         self._thread.join(_CLOSE_SECONDS_MAX)
-        self._drain(Busy("The database is closed."))
         self._turn.acquire("close", wait_seconds=_CLOSE_SECONDS_MAX)
         self._connection.close()
         self._turn.release()
 
     def _serve(self) -> None:
-        while not self._closed or len(self._queue):
+        while self._failure is None and (not self._closed or len(self._queue)):
             first = self._queue.get(None)
-            if first is _STOP:
-                continue
-            try:
-                self._turn.acquire("grouped writes")
-            except Busy as error:
-                first.future.set_exception(error)
-                continue
-            more = False
-            try:
-                done = self._run_group(first)
-                more = len(self._queue) > 0
-            except _OutcomeUnknown as error:
-                self._stop(error)
-                return
-            finally:
-                self._current = None
-                self._turn.release(back_at_once=more)
-            for entry in done:
-                self._settle(entry.tx)
-                entry.future.set_result(entry.value)
+            if first is not _STOP:
+                self._serve_group(first)
+        self._ended = True
+        self._drain()
 
-    def _run_group(self, first: _Unit) -> list[_Unit]:
-        """Run what waits under one COMMIT; returns the units that are durable now. The others know their error."""
-        done: list[_Unit] = []
+    def _serve_group(self, first: _Unit) -> None:
+        try:
+            self._turn.acquire("grouped writes")
+        except Busy as error:
+            first.future.set_exception(error)
+            return
+        group = [first]
+        try:
+            self._run_group(group)
+        except Exception as error:
+            # A COMMIT of unknown outcome, or something that nobody foresaw: doubt ends the writer, first of all.
+            failure = self._stop(error)
+            for entry in group:
+                entry.future.set_exception(failure)
+            return
+        finally:
+            self._current = None
+            self._turn.release(back_at_once=self._failure is None and len(self._queue) > 0)
+        for entry in group:
+            self._answer(entry)
+
+    def _run_group(self, group: list[_Unit]) -> None:
+        """Run the one unit in `group`, and what waits, under one COMMIT. What is left in `group` is then durable; who
+        is not in it any more has his answer."""
         try:
             self._begin()
-        except Exception as error:
-            first.future.set_exception(error)
-            return []
+        except Busy as error:
+            group.pop().future.set_exception(error)
+            return
         until = runtime.monotonic() + config.GROUP_SECONDS_MAX
-        entry: Any = first
         try:
-            while entry is not None and entry is not _STOP:
-                done.append(entry)
-                if not self._run_one(entry):
-                    done.pop()
-                if len(done) >= config.GROUP_UNITS_MAX or runtime.monotonic() > until:
+            while True:
+                if not self._run_one(group[-1]):
+                    group.pop()
+                if len(group) >= config.GROUP_UNITS_MAX or runtime.monotonic() > until:
                     break
                 entry = self._queue.get(0)
+                if entry is None or entry is _STOP:
+                    break
+                group.append(entry)
             self._commit()
         except _Lost as error:
             self._rollback()
-            log.error("a group of writes was lost and is run again", error=str(error), units=len(done))
-            return [found for found in done if self._run_alone(found)]
-        except Exception as error:
-            # Not foreseen: what is durable is in doubt, and doubt ends the writer.
-            for found in done:
-                found.future.set_exception(_unknown(error))
-            raise _OutcomeUnknown(str(error)) from error
-        return done
+            log.error("a group of writes was lost and is run again", error=str(error), units=len(group))
+            while group:
+                self._run_alone(group[0])
+                group.pop(0)
 
     def _run_one(self, entry: _Unit) -> bool:
         """Run a grouped unit in its savepoint. False: it raised, was undone alone, and its caller knows."""
@@ -202,7 +204,7 @@ class Writer:
             entry.value = entry.run(tx)
             tx.finish()
         except BaseException as error:
-            tx.undone()
+            self._undone(tx)
             if tx.lost is not None:
                 raise _Lost(str(tx.lost)) from tx.lost
             self._connection.execute("ROLLBACK TO unit")
@@ -212,21 +214,18 @@ class Writer:
         self._connection.execute("RELEASE unit")
         return True
 
-    def _run_alone(self, entry: _Unit) -> bool:
+    def _run_alone(self, entry: _Unit) -> None:
+        """Run a unit of a lost group by itself, and answer it. Raises _OutcomeUnknown before it is answered."""
         if entry.tx is not None:
-            entry.tx.undone()
+            self._undone(entry.tx)
         try:
             self._begin()
             if self._run_one(entry):
                 self._commit()
-                return True
-        except _OutcomeUnknown as error:
-            entry.future.set_exception(_unknown(error))
-            raise
-        except Exception as error:
+                self._answer(entry)
+        except (_Lost, Busy) as error:
             entry.future.set_exception(_could_not_write(error))
         self._rollback()
-        return False
 
     def _begin(self) -> None:
         try:
@@ -251,14 +250,24 @@ class Writer:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
 
-    def _settle(self, tx: SqliteTransaction | None) -> None:
-        if tx is None:
-            return
+    def _answer(self, entry: _Unit) -> None:
+        """Tell the caller of a unit that it is durable."""
+        assert entry.tx is not None
+        self._settle(entry.tx)
+        entry.future.set_result(entry.value)
+
+    def _settle(self, tx: SqliteTransaction) -> None:
         try:
             tx.committed()
         except Exception:
             # The unit is durable, so its caller must not be told otherwise; a file left behind is swept later.
             log.exception("what follows a commit failed")
+
+    def _undone(self, tx: SqliteTransaction) -> None:
+        try:
+            tx.undone()
+        except OSError:
+            log.exception("a file of a unit that was rolled back could not be removed; it will be swept")
 
     def _refuse_when_stopped(self) -> None:
         if self._failure is not None:
@@ -268,14 +277,16 @@ class Writer:
 
     def _stop(self, cause: Exception) -> AdjournError:
         """The database is in doubt: nothing is written any more until the next start has recovered it."""
-        self._failure = _unknown(cause)
-        log.critical("the database is in doubt; restart to recover it", error=str(cause))
-        self._drain(self._failure)
+        failure = self._failure = _unknown(cause)
+        log.critical("the database is in doubt; restart to recover it", error=str(cause), exc_info=cause)
+        self._queue.put(_STOP, 0)  # for the writer's thread, if it was not the one to find out
         for listener in self._failure_listeners:
             listener(str(cause))
-        return self._failure
+        return failure
 
-    def _drain(self, error: Exception) -> None:
+    def _drain(self) -> None:
+        """After the writer's thread has ended: nobody else answers these."""
+        error = self._failure or Busy("The database is closed.")
         while (entry := self._queue.get(0)) is not None:
             if entry is not _STOP:
                 entry.future.set_exception(error)

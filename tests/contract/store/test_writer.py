@@ -198,6 +198,32 @@ def test_a_commit_of_unknown_outcome_stops_all_writing(store: SqliteStore, lette
         assert letters.names(reader) == ["perhaps"]
 
 
+def test_units_that_wait_behind_a_failed_commit_are_all_answered(store: SqliteStore, letters: Any) -> None:
+    real = store._writer._connection
+    failed: list[AdjournError] = []
+
+    def call() -> None:
+        try:
+            store.write(lambda tx: letters.add(tx, "x"))
+        except AdjournError as error:
+            failed.append(error)
+
+    with store.transaction("hold"):
+        threads = [_in_thread(call) for _ in range(config.GROUP_UNITS_MAX + 20)]
+        runtime.sleep(0.3)
+        broken: Any = _Failing(real, apsw.IOError("bad"), durable=True)
+        store._writer._connection, mended = broken, real
+        # The holder's own commit goes through the real connection.
+        broken.execute = lambda sql, *rest: (
+            mended.execute(sql, *rest) if sql != "COMMIT" or store.holder() == "hold" else _Failing.execute(broken, sql)
+        )
+    for thread in threads:
+        thread.join(10)
+    store._writer._connection = real
+    assert not any(thread.is_alive() for thread in threads)
+    assert len(failed) == len(threads)
+
+
 @pytest.mark.parametrize("durable", [True, False])
 def test_a_lone_commit_that_fails_is_told_apart(store: SqliteStore, letters: Any, durable: bool) -> None:
     real = store._writer._connection
