@@ -266,7 +266,7 @@ class Parser:
         column = paths.table.columns.get(segments[0][0]) if len(segments) == 1 else None
         if column is not None and column.readable:
             return Condition(column.logical, operator, tuple(values), position=token.position)
-        place = paths.resolve(segments)
+        place = self._resolve(paths, segments)
         return Condition(place.column.logical, operator, tuple(values), place.entity, position=token.position)
 
     def _arguments(self, function: Token) -> dict[str, Any]:
@@ -313,6 +313,15 @@ class Parser:
                 return self._lambda(paths, names)
             segment = self.name()
             names.append((segment.text, segment.position))
+        return self._resolve(paths, names)
+
+    def _resolve(self, paths: Paths, names: list[tuple[str, int]]) -> Place:
+        if len(names) > 1 and paths is not self.paths:
+            raise QueryError(
+                "A path through a lookup inside any() or all() is not supported; FetchXML can nest links instead.",
+                code=errors.ODATA_UNSUPPORTED,
+                position=names[0][1],
+            )
         return paths.resolve(names)
 
     def _in_scope(self, paths: Paths, position: int) -> Paths:
@@ -339,7 +348,7 @@ class Parser:
         self._lambdas += 1
         number = self._lambdas
         child = self.paths.catalog.tables[_other_end(relationship, paths.table.logical)]
-        inner = Paths(self.paths.catalog, child, f"l{number}p")
+        inner = Paths(self.paths.catalog, child)
         condition: Filter | None = None
         self.expect("(")
         if not self.at(")"):
@@ -356,7 +365,7 @@ class Parser:
             # All of them fit exactly when none of them does not.
             condition = Filter("and", (condition,), negated=True)
         kind = "not any" if every else "any"
-        return Related(_related(relationship, paths.table, inner, condition, f"l{number}", kind, position))
+        return Related(_related(relationship, paths.table, child, condition, f"l{number}", kind, position))
 
 
 def _other_end(relationship: Relationship | ManyToMany, table: str) -> str:
@@ -369,22 +378,18 @@ def _other_end(relationship: Relationship | ManyToMany, table: str) -> str:
 def _related(
     relationship: Relationship | ManyToMany,
     parent: Table,
-    child: Paths,
+    table: Table,
     condition: Filter | None,
     alias: str,
     kind: str,
     position: int,
 ) -> Link:
     """The link of a lambda; through the intersect table where the relationship is many-to-many."""
-    links = tuple(child.links())
-    table = child.table
     if isinstance(relationship, Relationship):
         to = relationship.referenced_column
-        return Link(
-            table.logical, relationship.column, to, alias, kind, filter=condition, links=links, position=position
-        )
+        return Link(table.logical, relationship.column, to, alias, kind, filter=condition, position=position)
     near, far = relationship.column1, relationship.column2
     if relationship.table1 != parent.logical:
         near, far = far, near
-    target = Link(table.logical, table.primary_id, far, f"{alias}t", filter=condition, links=links, hidden=True)
+    target = Link(table.logical, table.primary_id, far, f"{alias}t", filter=condition, hidden=True)
     return Link(relationship.intersect, near, parent.primary_id, alias, kind, links=(target,), position=position)

@@ -5,7 +5,7 @@ Each navigation property on the way becomes a hidden outer link, one for each di
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from adjourn import config, errors
@@ -104,10 +104,13 @@ def property_of(table: Table, name: str, position: int) -> Column:
     return found
 
 
-def unknown(table: Table, name: str, position: int, known: object) -> QueryError:
+def unknown(table: Table, name: str, position: int, known: Iterable[str]) -> QueryError:
     """The documented error for a property that a type does not have (webapi.md §18)."""
-    near = nearest(name, known)  # type: ignore[arg-type]
-    hint = near if near or name not in table.columns else f" Did you mean '{table.columns[name].property}'?"
+    column = table.columns.get(name)
+    if column is not None and column.property in table.by_property:
+        hint = f" Did you mean '{column.property}'?"
+    else:
+        hint = nearest(name, known)
     return QueryError(
         f"Could not find a property named '{name[:100]}' on type 'Microsoft.Dynamics.CRM.{table.logical}'.{hint}",
         code=errors.ODATA_NO_CODE,
