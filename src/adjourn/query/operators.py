@@ -267,6 +267,9 @@ def _among(
 
     def value(asked: Asked) -> Any:
         found = values(asked)
+        if asked.column.type in (ColumnType.DECIMAL, ColumnType.MONEY):
+            # What is finer than the column can hold is equal to no row.
+            found = [item for item in found if isinstance(item, int)]
         return literals.listed([fold(item) for item in found] if fold else found, asked.circumstances.dialect)
 
     if site.dialect == "postgres":
