@@ -6,7 +6,7 @@ lie in files beside the database, written and synced before the COMMIT that ment
     <file>-turn, -next   the writer's turn among processes      <file>-serve      held by the one `serve`
     <file>-files/        payloads over 4 MB                     <file>-workers/   one held lock for each live worker
 
-Other processes' commits are noticed by a number in shared memory, looked at every 20 ms (docs/decisions/0003).
+Other processes' commits are noticed by a number in shared memory, looked at every 40 ms (docs/decisions/0003).
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from adjourn.store.wal import Checkpointer
 from adjourn.store.writer import Writer
 
 T = TypeVar("T")
-CHANGE_POLL_SECONDS = 0.02
-"""How often other processes' commits are looked for: within the promised 50 ms, at a quarter percent of a core."""
+CHANGE_POLL_SECONDS = 0.04
+"""How often other processes' commits are looked for: seldom, as it is most of what an idle service does; within 50 ms."""
 _READERS_IDLE_MAX = 16
 _BUSY_MILLISECONDS = 2_000
 """Only programs that do not know of the turn make SQLite itself wait."""
