@@ -209,6 +209,12 @@ def holds(reader: Reader, job_id: UUID, lease: str) -> Status | None:
     return Status(rows[0][0]) if rows else None
 
 
+def fence(tx: Transaction, job_id: UUID, lease: str) -> Status | None:
+    """The same, for a unit that writes: nobody takes the job away before the unit has ended."""
+    rows = tx.rows(statements(tx.dialect).fence, {"id": str(job_id), "lease": lease})
+    return Status(rows[0][0]) if rows else None
+
+
 def require(reader: Reader, job_id: UUID) -> int:
     """A job's version, its modifiedon in microseconds. Raises NotFound."""
     modified = datetime.fromisoformat(_standing(reader, job_id)[1])
@@ -467,6 +473,7 @@ def _row(job: NewJob, now: datetime) -> dict[str, Any]:
         "postponeuntil": moment_text(job.postpone_until) if job.postpone_until and (waits or scheduled) else None,
         "statecode": 1 if waits or scheduled else 0,
         "statuscode": 10 if waits or scheduled else 0,
+        "retrycount": 0,
         "waitreason": reason,
         "waits": waits,
     }

@@ -16,7 +16,7 @@ _COLUMNS = (
     "correlationupdatedtime", "depth", "utcconversiontimezonecode", "regardingobjectid", "regardingobjecttypecode",
     "primaryentitytype", "owningextensionid", "owningextensiontypecode", "dependencytoken", "serialkey", "requestid",
     "parentpluginexecutionid", "recurrencepattern", "recurrencestarttime", "scheduleid", "datablobid",
-    "datablobid_name", "postponeuntil",
+    "datablobid_name", "postponeuntil", "retrycount",
 )  # fmt: skip
 _UUIDS = frozenset(
     ("asyncoperationid", "ownerid", "owninguser", "owningteam", "owningbusinessunit", "createdby", "createdonbehalfby",
@@ -25,7 +25,7 @@ _UUIDS = frozenset(
 )  # fmt: skip
 HISTORY_COLUMNS = (
     *_COLUMNS, "statecode", "statuscode", "startedon", "completedon", "executiontimespan", "errorcode",
-    "friendlymessage", "retrycount", "workflowstagename", "iswaitingforevent", "retainjobhistory", "waitreason",
+    "friendlymessage", "workflowstagename", "iswaitingforevent", "retainjobhistory", "waitreason",
     "imported", "hostid", "lease",
 )  # fmt: skip
 _CLAIMED = (
@@ -67,6 +67,7 @@ class Statements:
     delete: tuple[str, ...]
     checkpoint: str
     holds: str
+    fence: str
     require: str
     require_locked: str
     why: str
@@ -111,6 +112,7 @@ def statements(dialect: Dialect) -> Statements:
         "SELECT statuscode, modifiedon, sequence, serialkey, blocked, postponeuntil, waitreason FROM asyncoperation "
         f"WHERE asyncoperationid = {uuid(':id')}"
     )
+    holds = f"SELECT statuscode FROM asyncoperation WHERE asyncoperationid = {uuid(':id')} AND lease = :lease AND statecode = 2"
     # Rows are locked in the order of their sequence, whoever locks them, so that batches do not deadlock.
     lock = " FOR UPDATE" if postgres else ""
     skip = " FOR UPDATE SKIP LOCKED" if postgres else ""
@@ -271,10 +273,9 @@ def statements(dialect: Dialect) -> Statements:
             f"WHERE asyncoperationid = {uuid(':id')} AND lease = :lease AND statecode = 2"
         ),
         # whether a lease still holds
-        holds=(
-            f"SELECT statuscode FROM asyncoperation WHERE asyncoperationid = {uuid(':id')} AND lease = :lease AND statecode = 2"
-            f"{lock}"
-        ),
+        holds=holds,
+        # the same, and it holds until this unit ends
+        fence=holds + lock,
         # how a job stands
         require=require,
         # the same, and nobody changes it before this unit has
@@ -297,7 +298,7 @@ def statements(dialect: Dialect) -> Statements:
         ),
         # running jobs by type
         per_class=(
-            "SELECT operationtype, coalesce(sum(n), 0) FROM jobcount WHERE statecode = :state GROUP BY operationtype"
+            "SELECT operationtype, sum(n) FROM jobcount WHERE statecode = :state GROUP BY operationtype HAVING sum(n) <> 0"
         ),
         # PostgreSQL: add up the addends of the counts
         fold=(
@@ -332,7 +333,7 @@ def _cast_all(values: str, postgres: bool) -> str:
     if not postgres:
         return values
     kinds = {
-        "operationtype": "integer", "depth": "integer", "utcconversiontimezonecode": "integer", "createdon": "timestamptz",
+        "operationtype": "integer", "depth": "integer", "retrycount": "integer", "utcconversiontimezonecode": "integer", "createdon": "timestamptz",
         "modifiedon": "timestamptz", "correlationupdatedtime": "timestamptz", "recurrencestarttime": "timestamptz",
         "postponeuntil": "timestamptz",
     }  # fmt: skip

@@ -37,7 +37,7 @@ def guard_of(job: ClaimedJob) -> Callable[[Transaction], None]:
     """A check, inside each transaction of the handler, that the lease still holds."""
 
     def guard(tx: Transaction) -> None:
-        if queue.holds(tx, job.id, job.lease) is None:
+        if queue.fence(tx, job.id, job.lease) is None:
             raise LeaseLost(
                 f"System job {job.id} is no longer held by this worker; its handler may not write any more."
             )
@@ -49,7 +49,7 @@ def checkpoint(service: Service, job: ClaimedJob, cursor: str) -> int | None:
     """Keep a job's cursor; the status 21 or 22 if somebody asked it to pause or to stop. Raises LeaseLost."""
 
     def unit(tx: Transaction) -> int | None:
-        status = queue.holds(tx, job.id, job.lease)
+        status = queue.fence(tx, job.id, job.lease)
         if status is None or not queue.checkpoint(tx, job, cursor):
             raise LeaseLost(f"System job {job.id} is no longer held by this worker.")
         return int(status) if status in (Status.PAUSING, Status.CANCELING) else None

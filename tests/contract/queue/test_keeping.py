@@ -1,0 +1,142 @@
+"""Moments, dead workers, checkpoints, and the sentence on why a job waits."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from adjourn import runtime
+from adjourn.errors import NotFound
+from adjourn.jobs import queue
+from adjourn.jobs.model import Continue, Failed, Released, Retry, Succeeded
+from adjourn.jobs.states import Status
+
+
+def next_due(jobs: Any) -> Any:
+    with jobs.store.read() as reader:
+        return queue.next_due(reader)
+
+
+def test_due_jobs_become_ready_the_longest_due_first_and_a_batch_at_a_time(jobs: Any) -> None:
+    submitted = [jobs.add(postpone_until=jobs.now + timedelta(seconds=10 - number))[0] for number in range(4)]
+    assert next_due(jobs) == jobs.now + timedelta(seconds=7)
+    jobs.tick(10)
+    assert jobs.due(limit=3) == (3, jobs.row(submitted[1])["sequence"])
+    assert next_due(jobs) == jobs.now
+    assert jobs.due(limit=3) == (1, jobs.row(submitted[0])["sequence"])
+    assert (next_due(jobs), jobs.due()) == (None, (0, None))
+    assert [job.id for job in jobs.claim()] == submitted, "in the order of submission, not of their moments"
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [(None, (0, 0)), (queue.pause, (1, 10)), (queue.cancel, (3, 32))],
+    ids=["", "pause", "cancel"],
+)
+def test_a_dead_workers_job_is_given_back(jobs: Any, asked: Any, expected: tuple[int, int]) -> None:
+    job, other = jobs.add(2)
+    (claimed,) = jobs.claim(1, worker="dead")
+    jobs.claim(1, worker="alive")
+    jobs.settle((claimed, Released(crashed=True)))
+    (claimed,) = jobs.claim(1, worker="dead")
+    jobs.unit(lambda tx: queue.checkpoint(tx, claimed, "half"))
+    if asked:
+        jobs.act(asked, job)
+    with jobs.store.read() as reader:
+        assert queue.workers(reader) == ["alive", "dead"]
+    assert jobs.unit(lambda tx: queue.rescue(tx, ["dead", "unknown"])) == 1
+    assert jobs.stands(job, other) == [expected, (2, 20)]
+    row = jobs.row(job)
+    assert (row["worker"], row["lease"], row["crashes"]) == (None, None, 1), "the worker's death is not the job's fault"
+    assert row["cursor"] == (None if expected[0] == 3 else "half")
+    assert jobs.settle((claimed, Succeeded())).refused == [job]
+    assert jobs.unit(lambda tx: queue.rescue(tx, ["dead"])) == jobs.unit(lambda tx: queue.rescue(tx, [])) == 0
+
+
+def test_a_worker_learns_which_of_its_jobs_to_interrupt(jobs: Any) -> None:
+    jobs.add(4)
+    first, second, _ = jobs.claim(3, worker="me")
+    (others,) = jobs.claim(1, worker="other")
+    jobs.act(queue.pause, first.id)
+    jobs.act(queue.cancel, second.id)
+    jobs.act(queue.cancel, others.id)
+    with jobs.store.read() as reader:
+        found = queue.interrupts(reader, "me")
+    assert sorted(found) == sorted(
+        [(first.id, first.lease, Status.PAUSING), (second.id, second.lease, Status.CANCELING)]
+    )
+
+
+@pytest.mark.requirement("M50")
+def test_a_checkpoint_keeps_cursor_and_progress_and_leaves_modifiedon(jobs: Any) -> None:
+    (job,) = jobs.add()
+    (claimed,) = jobs.claim()
+    before = jobs.row(job)
+    jobs.tick(5)
+    assert jobs.unit(lambda tx: queue.checkpoint(tx, claimed, "page 2"))
+    assert jobs.unit(lambda tx: queue.checkpoint(tx, claimed, None, "half", 50))
+    expected = before | {"cursor": "page 2", "progresstext": "half", "progresspercent": 50}
+    assert jobs.row(job) == expected
+
+
+def test_a_checkpoint_without_the_lease_changes_nothing(jobs: Any) -> None:
+    (job,) = jobs.add()
+    (claimed,) = jobs.claim()
+    with jobs.store.read() as reader:
+        assert queue.holds(reader, job, claimed.lease) is Status.IN_PROGRESS
+        assert queue.holds(reader, job, "another") is None
+    assert jobs.unit(lambda tx: queue.fence(tx, job, claimed.lease)) is Status.IN_PROGRESS
+    jobs.settle((claimed, Continue("c")))
+    assert jobs.unit(lambda tx: queue.fence(tx, job, claimed.lease)) is None
+    assert not jobs.unit(lambda tx: queue.checkpoint(tx, claimed, "late"))
+    assert jobs.row(job)["cursor"] == "c"
+    with jobs.store.read() as reader:
+        assert queue.holds(reader, job, claimed.lease) is None
+
+
+def test_running_jobs_are_counted_by_type(jobs: Any) -> None:
+    jobs.add(3)
+    jobs.add(2, operation_type=1)
+    jobs.claim(4, types=(1, 54))
+    with jobs.store.read() as reader:
+        assert queue.running(reader) == {1: 2, 54: 2}
+
+
+def test_why_says_in_a_sentence_what_a_job_waits_for(jobs: Any) -> None:
+    until = jobs.now + timedelta(hours=1)
+    first, second = jobs.add(2)
+    jobs.claim(1, worker="w1")
+    assert jobs.why(first) == "Worker w1 has run it since 2030-01-01 12:00:00 UTC."
+    assert jobs.why(second) == "It is ready and waits for a free slot of class requests: 0 ahead of it, 1 running."
+    (third,) = jobs.add()
+    assert "1 ahead of it, 1 running" in jobs.why(third)
+    jobs.act(queue.postpone, third, until)
+    assert jobs.why(third) == "It is postponed until 2030-01-01 13:00:00 UTC."
+    (claimed,) = jobs.claim()
+    jobs.unit(lambda tx: queue.checkpoint(tx, claimed, None, "half", 50))
+    jobs.act(queue.pause, second)
+    assert jobs.why(second) == ("Worker w has run it since 2030-01-01 12:00:00 UTC, half 50%. It was asked to pause.")
+    jobs.settle((claimed, Continue("c")))
+    assert jobs.why(second) == "It was paused by a person and waits to be resumed."
+    jobs.act(queue.resume, second)
+    (claimed,) = jobs.claim()
+    jobs.settle((claimed, Retry("the server is away", delay_seconds=60)))
+    assert "asked for a retry; it runs again at 2030-01-01 12:01:00 UTC: the server is away" in jobs.why(second)
+    jobs.tick(60)
+    jobs.due()
+    jobs.settle((jobs.claim()[0], Failed(1, "no", "d")))
+    assert jobs.why(second) == "It is Completed (Failed) since 2030-01-01 12:01:00 UTC: no."
+
+
+def test_why_names_the_job_that_a_token_waits_for(jobs: Any) -> None:
+    head, behind = jobs.add(2, dependency_token="t")
+    assert jobs.why(behind) == f"It waits behind job {head} 'job 0' of the same token, which is Ready."
+    jobs.act(queue.postpone, head, jobs.now + timedelta(hours=1))
+    assert "which is Suspended, postponed until 2030-01-01 13:00:00 UTC." in jobs.why(behind)
+
+
+def test_why_of_a_missing_job_names_it(jobs: Any) -> None:
+    with pytest.raises(NotFound):
+        jobs.why(runtime.new_id())
