@@ -333,7 +333,8 @@ def _cast_all(values: str, postgres: bool) -> str:
     if not postgres:
         return values
     kinds = {
-        "operationtype": "integer", "depth": "integer", "retrycount": "integer", "utcconversiontimezonecode": "integer", "createdon": "timestamptz",
+        "operationtype": "integer", "depth": "integer", "retrycount": "integer", "utcconversiontimezonecode": "integer",
+        "createdon": "timestamptz",
         "modifiedon": "timestamptz", "correlationupdatedtime": "timestamptz", "recurrencestarttime": "timestamptz",
         "postponeuntil": "timestamptz",
     }  # fmt: skip

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 
-from adjourn.query.tree import Filter
+from adjourn.query.tree import Condition, Filter, Related
 
 
 def without_constants(tree: Filter) -> Filter | bool:
     """The same filter with no empty ones in it; True or False if nothing else is left."""
     decided = tree.kind == "or"
-    parts = []
+    parts: list[Condition | Filter | Related] = []
     for part in tree.conditions:
         if isinstance(part, Filter):
             if not part.conditions and not part.negated:
@@ -23,12 +23,10 @@ def without_constants(tree: Filter) -> Filter | bool:
             if found is decided:
                 return decided != tree.negated
             if isinstance(found, bool):
-                parts.append(None)
                 continue
             part = found
         parts.append(part)
-    kept = tuple(part for part in parts if part is not None)
-    if kept:
-        return dataclasses.replace(tree, conditions=kept)
+    if parts:
+        return dataclasses.replace(tree, conditions=tuple(parts))
     # Only undecided constants (an "or" of false ones) keep an empty "or" from being true.
     return (not (decided and parts)) != tree.negated
