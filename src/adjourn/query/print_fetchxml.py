@@ -105,7 +105,7 @@ class _Printer:
                 raise _refused(f"'{attribute.name}' is both grouped and aggregated.")
             etree.SubElement(element, "attribute", self._attribute(attribute))
         for order in body.orders:
-            etree.SubElement(element, "order", self._order(order))
+            etree.SubElement(element, "order", self._order(order, body))
         constant = body.filter is None or without_constants(body.filter)
         if constant is False:
             raise _refused("a filter that is never true.")
@@ -127,23 +127,23 @@ class _Printer:
             found["distinct"] = "true"
         return found
 
-    def _order(self, order: Order) -> dict[str, str]:
+    def _order(self, order: Order, body: Query | Link) -> dict[str, str]:
         found: dict[str, str] = {}
         if not self._query.aggregate:
             found["attribute"] = order.column or ""
             if order.entity is not None:
                 found["entityname"] = order.entity
         else:
-            found["alias"] = order.alias or self._alias(order)
+            found["alias"] = order.alias or self._alias(order, body)
             if order.alias is not None and order.entity is not None:
                 found["entityname"] = order.entity
         if order.descending:
             found["descending"] = "true"
         return found
 
-    def _alias(self, order: Order) -> str:
+    def _alias(self, order: Order, body: Query | Link) -> str:
         """The alias under which an aggregate query answers a column that it is ordered by."""
-        columns = self._query.columns
+        columns = body.columns
         if order.entity is not None:
             columns = next((link.columns for link in _all_links(self._query.links) if link.alias == order.entity), ())
         for attribute in columns:

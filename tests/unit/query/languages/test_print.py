@@ -214,6 +214,14 @@ def test_what_odata_cannot_say_is_refused_by_name(query: Query, message: str) ->
         (where(Condition("name", "eq", ("\x00",))), "characters that XML cannot hold"),
         (made(orders=(Order("name"), Order("statecode", by_label=True))), "either by label or by number"),
         (
+            made(
+                aggregate=True,
+                columns=(Attribute("asyncoperationid", "k", groupby=True),),
+                links=(dataclasses.replace(CHILDREN, orders=(Order("asyncoperationid"),)),),
+            ),
+            "'asyncoperationid' is not among that",
+        ),
+        (
             made(aggregate=True, columns=(Attribute("depth", groupby=True), Attribute("depth", "m", "max"))),
             "both grouped and aggregated",
         ),
