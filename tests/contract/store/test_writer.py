@@ -29,7 +29,15 @@ def _in_thread(function: Callable[[], Any]) -> threading.Thread:
     return thread
 
 
-def test_units_that_wait_share_one_commit(store: SqliteStore, letters: Any) -> None:
+def _wait_for_queue(store: SqliteStore, units: int) -> None:
+    """Until so many units wait; one more is in the writer's hands, waiting for the turn."""
+    until = runtime.monotonic() + 10
+    while len(store._writer._queue) < units - 1 and runtime.monotonic() < until:
+        runtime.sleep(0.01)
+
+
+def test_units_that_wait_share_one_commit(store: SqliteStore, letters: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "GROUP_SECONDS_MAX", 60)
     commits: list[str] = []
     held, go = threading.Event(), threading.Event()
 
@@ -42,57 +50,40 @@ def test_units_that_wait_share_one_commit(store: SqliteStore, letters: Any) -> N
     held.wait(10)
     with faults.listening(lambda name: commits.append(name) if name == "before commit" else None):
         threads = [_in_thread(lambda: store.write(lambda tx: letters.add(tx, "x"))) for _ in range(50)]
-        runtime.sleep(0.2)
+        _wait_for_queue(store, 50)
         go.set()
         for thread in [holder, *threads]:
             thread.join(10)
     with store.read() as reader:
         assert len(letters.names(reader)) == 50
-    assert len(commits) <= 3  # the holder's, and one or two groups
+    assert len(commits) == 2  # the holder's, and theirs
 
 
-def test_a_full_queue_is_busy(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    with store.transaction("hold"):
-        # One unit is in the writer's hands, waiting for the turn; the rest fill the queue.
-        threads = []
-        for _ in range(3):
-            threads.append(_in_thread(lambda: store.write(lambda tx: None)))
-        runtime.sleep(0.1)
-        monkeypatch.setattr(store._writer._queue, "put", lambda item, timeout=None: False)
-        refused: list[Busy] = []
-
-        def call() -> None:
-            try:
-                store.write(lambda tx: None)
-            except Busy as error:
-                refused.append(error)
-
-        _in_thread(call).join(5)
-        monkeypatch.undo()
-    for thread in threads:
-        thread.join(5)
-    assert refused[0].status == 503
-    assert refused[0].retry_after_seconds >= 1
-
-
-def test_the_queue_is_bounded(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_queue_is_busy(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config, "WRITE_QUEUE_UNITS_MAX", 2)
-    store = open_store(sqlite_url)
-    outcomes: list[str] = []
+    store: Any = open_store(sqlite_url)
+    outcomes: list[int] = []
 
     def call() -> None:
         try:
             store.write(lambda tx: None)
-            outcomes.append("done")
-        except Busy:
-            outcomes.append("busy")
+            outcomes.append(204)
+        except Busy as error:
+            assert error.retry_after_seconds >= 1
+            outcomes.append(error.status)
 
     with store.transaction("hold"):
-        threads = [_in_thread(call) for _ in range(6)]
-        runtime.sleep(0.3)
+        threads = [_in_thread(call)]
+        runtime.sleep(0.2)  # the writer has taken it and waits for the turn
+        threads += [_in_thread(call) for _ in range(2)]
+        _wait_for_queue(store, 3)
+        threads += [_in_thread(call) for _ in range(3)]
+        until = runtime.monotonic() + 10
+        while len(outcomes) < 3 and runtime.monotonic() < until:
+            runtime.sleep(0.01)
     for thread in threads:
         thread.join(5)
-    assert sorted(outcomes) == ["busy"] * 3 + ["done"] * 3
+    assert outcomes == [503] * 3 + [204] * 3
     store.close()
 
 
@@ -104,8 +95,11 @@ def _fill_up(store: SqliteStore, pages_left: int) -> None:
     store.write(unit)
 
 
-def test_a_full_disk_fails_the_unit_that_filled_it_and_no_other(store: SqliteStore, letters: Any) -> None:
+def test_a_full_disk_fails_the_unit_that_filled_it_and_no_other(
+    store: SqliteStore, letters: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """SQLite gives up the whole group; the others of it are run again, once each."""
+    monkeypatch.setattr(config, "GROUP_SECONDS_MAX", 60)
     _fill_up(store, 40)
     outcomes: dict[int, str] = {}
 
@@ -123,7 +117,7 @@ def test_a_full_disk_fails_the_unit_that_filled_it_and_no_other(store: SqliteSto
 
     with store.transaction("hold"):
         threads = [_in_thread(lambda n=number: call(n)) for number in range(10)]
-        runtime.sleep(0.2)
+        _wait_for_queue(store, 10)
     for thread in threads:
         thread.join(10)
     assert outcomes == {number: "failed" if number == 5 else "done" for number in range(10)}
@@ -210,7 +204,7 @@ def test_units_that_wait_behind_a_failed_commit_are_all_answered(store: SqliteSt
 
     with store.transaction("hold"):
         threads = [_in_thread(call) for _ in range(config.GROUP_UNITS_MAX + 20)]
-        runtime.sleep(0.3)
+        _wait_for_queue(store, len(threads))
         broken: Any = _Failing(real, apsw.IOError("bad"), durable=True)
         store._writer._connection, mended = broken, real
         # The holder's own commit goes through the real connection.
@@ -303,7 +297,7 @@ def test_a_thread_that_its_own_step_waits_for_gets_an_error(
     with pytest.raises(AdjournError, match="longer than"), store.transaction("parent"):
         for call in (grouped, lone):
             _in_thread(lambda c=call: catching(c)).join(10)
-    assert runtime.monotonic() - began < 4
+    assert runtime.monotonic() - began < 15  # twice a second and a bit, not twice half a minute
     assert ["parent" in str(error) and "thread started inside" in str(error) for error in errors] == [True, True]
     store.write(lambda tx: letters.add(tx, "goes on"))
 
@@ -328,7 +322,7 @@ def test_a_lone_unit_waits_for_one_group_and_a_group_for_one_lone_unit(store: Sq
     stop.set()
     for thread in threads:
         thread.join(10)
-    assert sorted(waits)[10] < 0.1
+    assert sorted(waits)[10] < 0.5
     assert grouped[0] > 20
 
 
