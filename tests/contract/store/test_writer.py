@@ -69,7 +69,6 @@ def test_a_full_queue_is_busy(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) 
             store.write(lambda tx: None)
             outcomes.append(204)
         except Busy as error:
-            assert error.retry_after_seconds >= 1
             outcomes.append(error.status)
 
     with store.transaction("hold"):
