@@ -46,6 +46,7 @@ def serve(
         service = Service.open(database)
         stack.callback(service.close)
         stack.enter_context(service.store.hold_service())
+        service.store.on_failure(_exit)
         token, where = _token(database)
         modules = list(plugins)
         if demo:
@@ -88,6 +89,7 @@ def work(database: str, processes: int, concurrency: int, plugins: tuple[str, ..
         )
     sys.path.insert(0, os.getcwd())
     service = Service.open(database)
+    service.store.on_failure(_exit)
     try:
         for module in plugins:
             service.register(module)
@@ -98,6 +100,12 @@ def work(database: str, processes: int, concurrency: int, plugins: tuple[str, ..
         supervisor.stop()
     finally:
         service.close()
+
+
+def _exit(reason: str) -> None:
+    """The store can write no more: whether its last commit happened is unknown. A new process finds out at its start."""
+    log.critical("the store failed; the process ends so that a new one can recover", reason=reason)
+    os._exit(70)
 
 
 def _wait_for_signal() -> None:
