@@ -60,11 +60,11 @@ def insert(tx: Transaction, jobs: Sequence[NewJob]) -> None:
                 texts.append({"id": row["asyncoperationid"], "data": job.data, "message": None})
         (order if serial else plain).append(row)
     if plain:
-        tx.execute_many(sql.insert, plain)
+        _insert_many(tx, sql.insert, plain)
     for row in order:
         # One by one: each must see whether the one before it is the head of its key.
         if row["serialkey"] is None:
-            tx.execute(sql.insert, row)
+            _insert_many(tx, sql.insert, [row])
         else:
             tx.execute(sql.insert_serial, row)
     if texts:
@@ -81,6 +81,13 @@ def insert(tx: Transaction, jobs: Sequence[NewJob]) -> None:
                 "version": int(tx.now.timestamp() * 1_000_000),
             },
         )
+
+
+def _insert_many(tx: Transaction, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    if tx.dialect == "postgres":
+        tx.execute(sql, {"rows": json.dumps(rows)})
+    else:
+        tx.execute_many(sql, rows)
 
 
 def lock_tokens(tx: Transaction, keys: Iterable[str | None]) -> None:
@@ -276,7 +283,7 @@ def load_history(tx: Transaction, rows: Sequence[Mapping[str, Any]], texts: Sequ
     sql = statements(tx.dialect)
     blank: dict[str, Any] = dict.fromkeys(HISTORY_COLUMNS)
     blank.update(retrycount=0, imported=True, iswaitingforevent=False, retainjobhistory=False, depth=1)
-    tx.execute_many(sql.insert_history, [{**blank, **row} for row in rows])
+    _insert_many(tx, sql.insert_history, [{**blank, **row} for row in rows])
     if texts:
         tx.execute_many(sql.insert_text, texts)
 

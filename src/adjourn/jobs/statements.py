@@ -107,7 +107,10 @@ def statements(dialect: Dialect) -> Statements:
         f"CASE WHEN b.blocked THEN 'token' ELSE :waitreason{text} END, b.blocked"
     )
     history = ", ".join(HISTORY_COLUMNS)
-    history_values = ", ".join(typed(name) for name in HISTORY_COLUMNS)
+    history_values = ", ".join(f":{name}" for name in HISTORY_COLUMNS)
+    # PostgreSQL takes a whole batch as one statement: a statement each would also mean a trigger and an addend each.
+    plain = f"{names}, statecode, statuscode, waitreason"
+    from_rows = "FROM json_populate_recordset(NULL::asyncoperation, :rows::json)"
     require = (
         "SELECT statuscode, modifiedon, sequence, serialkey, blocked, postponeuntil, waitreason FROM asyncoperation "
         f"WHERE asyncoperationid = {uuid(':id')}"
@@ -125,8 +128,9 @@ def statements(dialect: Dialect) -> Statements:
     return Statements(
         # create a job without a serial key
         insert=(
-            f"INSERT INTO asyncoperation ({names}, statecode, statuscode, waitreason) "
-            f"VALUES ({values}, :statecode, :statuscode, :waitreason)"
+            f"INSERT INTO asyncoperation ({plain}) SELECT {plain} {from_rows}"
+            if postgres
+            else f"INSERT INTO asyncoperation ({plain}) VALUES ({values}, :statecode, :statuscode, :waitreason)"
         ),
         # create a job of a serial key: behind the key's open jobs, if there are any
         insert_serial=(
@@ -146,7 +150,11 @@ def statements(dialect: Dialect) -> Statements:
             "true, :version)"
         ),
         # a row of history: in any state, marked as imported
-        insert_history=f"INSERT INTO asyncoperation ({history}) VALUES ({history_values})",
+        insert_history=(
+            f"INSERT INTO asyncoperation ({history}) SELECT {history} {from_rows}"
+            if postgres
+            else f"INSERT INTO asyncoperation ({history}) VALUES ({history_values})"
+        ),
         # PostgreSQL: the mutex of serial keys, sorted so that nobody deadlocks; WHERE false locks without a new version
         lock_tokens=(
             "INSERT INTO token SELECT DISTINCT t FROM unnest(:tokens::text[]) t ORDER BY t "
@@ -175,10 +183,11 @@ def statements(dialect: Dialect) -> Statements:
             "modifiedon = :now, modifiedby = :by, waitreason = NULL "
             "WHERE sequence IN (SELECT value FROM json_each(:sequences)) AND statecode = 0"
         ),
-        # how claimed jobs stand when their worker comes back; a lease that is gone finds nothing
+        # how claimed jobs stand when their worker comes back; a lease that is gone finds nothing. The plus keeps SQLite from
+        # reading all Locked jobs instead of these few
         standing=(
             "SELECT sequence, lease, statuscode, postponeuntil FROM asyncoperation "
-            f"WHERE statecode = 2 AND sequence {among(':sequences', 'bigint')} ORDER BY sequence{lock}"
+            f"WHERE +statecode = 2 AND sequence {among(':sequences', 'bigint')} ORDER BY sequence{lock}"
         ),
         # settle one run, fenced by its lease
         settle=(

@@ -34,7 +34,7 @@ from adjourn.worker.protocol import Answer, Ask, Channel, Done, Interrupt, Ready
 
 log = structlog.get_logger("adjourn.executor")
 _CANCELING = 22
-_SWITCH_SECONDS = 0.0005
+_SWITCH_SECONDS = 0.0001
 """How soon a computing handler lets other threads in; Python's own 5 ms would make pick-up wait."""
 _OUTCOMES_MAX = 64
 _GATHER_SECONDS = 0.001

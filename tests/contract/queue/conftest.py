@@ -112,8 +112,7 @@ class Jobs:
         self.delete(*(UUID(str(row[0])) for row in self.rows("SELECT asyncoperationid FROM asyncoperation")))
         for table in ("asyncoperation", "asyncoperationtext", "fileattachment"):
             assert self.rows(f"SELECT count(*) FROM {table}") == [(0,)], table
-        self.unit(queue.fold)
-        assert self.rows("SELECT count(*) FROM jobcount WHERE n <> 0") == [(0,)]
+        self.check()
 
     def check(self) -> None:
         """What holds at every moment, whatever happened."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -140,3 +141,15 @@ def test_why_names_the_job_that_a_token_waits_for(jobs: Any) -> None:
 def test_why_of_a_missing_job_names_it(jobs: Any) -> None:
     with pytest.raises(NotFound):
         jobs.why(runtime.new_id())
+
+
+def test_folding_the_counts_changes_none_of_them(jobs: Any) -> None:
+    for _ in range(3):
+        jobs.add(5)
+    jobs.claim(4)
+    jobs.delete(*(UUID(str(row[0])) for row in jobs.rows("SELECT asyncoperationid FROM asyncoperation LIMIT 3")))
+    counts = "SELECT statecode, statuscode, sum(n) FROM jobcount GROUP BY statecode, statuscode ORDER BY 1, 2"
+    before = [row for row in jobs.rows(counts) if row[2]]
+    jobs.unit(queue.fold)
+    assert [row for row in jobs.rows(counts) if row[2]] == before
+    assert jobs.rows("SELECT count(*) FROM jobcount WHERE n <> 0") == [(len(before),)]
