@@ -12,7 +12,7 @@ import httpx
 import pytest
 from tests.support.serving import LOCKED_JOBS, OPEN_JOBS, Serving, serving
 
-from adjourn.jobs import queue
+from adjourn.jobs import explain
 from adjourn.service import Service
 
 PLUGINS = ("--plugins", "tests.support.worker_plugins")
@@ -51,7 +51,7 @@ def verify(url: str, acknowledged: list[str]) -> None:
     opened = Service.open(url)
     try:
         with opened.store.read() as reader:
-            assert queue.examine(reader) == []
+            assert explain.examine(reader) == []
             accounts = {row[0]: row[1] for row in reader.rows("SELECT accountid, description FROM account")}
             jobs = reader.rows(
                 "SELECT regardingobjectid, name, statuscode FROM asyncoperation WHERE operationtype = 1 ORDER BY sequence"

@@ -248,9 +248,7 @@ class Scheduler:
     def new_id(self) -> UUID:
         moment = int(self.timestamp() * 1000) << 12
         self._id_last = moment = max(moment, self._id_last + 1)
-        return UUID(
-            int=(moment >> 12) << 80 | 7 << 76 | (moment & 0xFFF) << 64 | 2 << 62 | self._ids.getrandbits(62)
-        )
+        return UUID(int=(moment >> 12) << 80 | 7 << 76 | (moment & 0xFFF) << 64 | 2 << 62 | self._ids.getrandbits(62))
 
     def random(self) -> random.Random:
         return self._random

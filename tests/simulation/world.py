@@ -25,7 +25,7 @@ import msgspec
 from tests.simulation.scheduler import Process, Scheduler
 
 from adjourn import config, runtime
-from adjourn.jobs import queue
+from adjourn.jobs import explain, queue
 from adjourn.jobs.model import REQUEST, ClaimedJob, Continue, Outcome, Postpone, Retry, Settlement, Succeeded
 from adjourn.jobs.states import State
 from adjourn.pipeline.call import Call, Request
@@ -224,13 +224,11 @@ class World:
         store = Store(self)
         store.sweep_files(runtime.now())
         with store.read() as reader:
-            assert queue.examine(reader) == []
+            assert explain.examine(reader) == []
             rows = reader.rows(_JOBS)
             assert queue.workers(reader) == []
         assert store.dead_workers(runtime.now()) == []
-        texts = {
-            row[0]: row[8] if row[7] is None else store.files.read(UUID(row[7])).decode() for row in rows
-        }
+        texts = {row[0]: row[8] if row[7] is None else store.files.read(UUID(row[7])).decode() for row in rows}
         there = {row[0]: msgspec.json.decode(texts[row[0]]) for row in rows}
         files = {str(file_id) for batch in store.files.batches() for file_id in batch}
         assert files == {row[7] for row in rows if row[7] is not None}, "files and rows do not match"
@@ -314,7 +312,9 @@ class Program:
             for part, wish in enumerate(batch.parts):
                 arguments = {"batch": batch.number, "part": part, "pad": "x" * wish["pad"]}
                 until = runtime.now() + timedelta(seconds=wish["wait"]) if wish["wait"] else None
-                items.append((Request("WhoAmI", arguments), {"dependency_token": wish["token"], "postpone_until": until}))
+                items.append(
+                    (Request("WhoAmI", arguments), {"dependency_token": wish["token"], "postpone_until": until})
+                )
             batch.ids = self._service.enqueue(items, call)
             self._world.scheduler.note(f"batch {batch.number} acknowledged")
             runtime.sleep(runtime.random().uniform(0, 2))
@@ -324,7 +324,12 @@ class Program:
         store = self._store
         while not self._stopping:
             claimed = store.write(
-                partial(queue.claim, operation_types=[REQUEST], limit=runtime.random().randint(1, 3), worker=str(self._worker))
+                partial(
+                    queue.claim,
+                    operation_types=[REQUEST],
+                    limit=runtime.random().randint(1, 3),
+                    worker=str(self._worker),
+                )
             )
             for job in claimed:
                 run = self._begin(job)

@@ -12,7 +12,7 @@ import click
 
 from adjourn.cli.options import database_option
 from adjourn.cli.table import print_table, text
-from adjourn.jobs import queue
+from adjourn.jobs import explain
 from adjourn.metadata.model import Reference
 from adjourn.pipeline.call import Call, Request
 from adjourn.pipeline.read import python_row
@@ -102,7 +102,7 @@ def why(job: UUID, database: str) -> None:
 
 def _why(service: Service, job: UUID) -> str:
     with service.store.read() as reader:
-        return queue.why(reader, job)
+        return explain.why(reader, job)
 
 
 def _action(name: str, help_text: str, values: Callable[..., dict[str, Any]]) -> None:

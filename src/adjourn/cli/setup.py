@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from adjourn.cli.options import database_option
-from adjourn.jobs import queue
+from adjourn.jobs import explain
 from adjourn.service import Service
 
 
@@ -43,7 +43,7 @@ def doctor(database: str) -> None:
     service = Service.open(database)
     try:
         with service.store.read() as reader:
-            findings = queue.examine(reader)
+            findings = explain.examine(reader)
         for finding in findings:
             click.echo(f"broken: {finding}")
         if findings:

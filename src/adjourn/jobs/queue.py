@@ -10,13 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from adjourn import config, errors, runtime
 from adjourn.errors import NotFound, TooLarge
-from adjourn.jobs.classes import class_of
+from adjourn.jobs import rows as job_rows
 from adjourn.jobs.model import (
     ClaimedJob,
     NewJob,
@@ -24,10 +23,9 @@ from adjourn.jobs.model import (
     Settled,
     Settlement,
 )
-from adjourn.jobs.outcomes import Change, decide
+from adjourn.jobs.outcomes import decide
 from adjourn.jobs.statements import HISTORY_COLUMNS, statements
-from adjourn.jobs.states import LABELS, STATE_OF, Action, Status, WaitReason, transition
-from adjourn.metadata.model import Reference
+from adjourn.jobs.states import STATE_OF, Action, Status, WaitReason, transition
 from adjourn.metadata.values import moment_text
 from adjourn.store.contract import Reader, Row, Transaction
 
@@ -45,7 +43,7 @@ def insert(tx: Transaction, jobs: Sequence[NewJob]) -> None:
     order: list[dict[str, Any]] = []
     serial = any(job.serial_key is not None for job in jobs)
     for job in jobs:
-        row = _row(job, tx.now)
+        row = job_rows.of_new(job, tx.now)
         if job.data is not None:
             encoded = job.data.encode() if len(job.data) * 4 > config.DATA_INLINE_BYTES_MAX else b""
             if len(encoded) > config.DATA_BYTES_MAX:
@@ -116,7 +114,7 @@ def claim(
             rows = tx.rows(sql.candidates, parameters)
             if rows:
                 tx.execute(sql.claim, {**held, "sequences": json.dumps([row[1] for row in rows])})
-        claimed.extend(_claimed(row, lease, tx.now) for row in rows)
+        claimed.extend(job_rows.claimed(row, lease, tx.now) for row in rows)
     return claimed
 
 
@@ -150,7 +148,7 @@ def settle(tx: Transaction, settlements: Sequence[Settlement]) -> Settled:
         if change.status is Status.SUCCEEDED:
             succeeded.append((job.sequence, job.lease, settlement.seconds, change.friendly_message))
         else:
-            changes.append(_settle_row(job, change, settlement.seconds, now))
+            changes.append(job_rows.of_change(job, change, settlement.seconds, now))
         if change.text is not None:
             texts.append({"sequence": job.sequence, "message": change.text})
         if change.completed_on is not None and job.serial_key is not None:
@@ -192,7 +190,7 @@ def rescue(tx: Transaction, dead: Sequence[str]) -> int:
         return 0
     sql = statements(tx.dialect)
     rows = tx.rows(sql.held, {"workers": _ids(tx, list(dead))})
-    settlements = [Settlement(_held(row), Released(), 0.0) for row in rows]
+    settlements = [Settlement(job_rows.held(row), Released(), 0.0) for row in rows]
     return len(settle(tx, settlements).accepted)
 
 
@@ -299,71 +297,12 @@ def known_files(reader: Reader, file_ids: Sequence[UUID]) -> set[UUID]:
     return {UUID(row[0]) for row in reader.rows(statements(reader.dialect).known_files, {"ids": ids})}
 
 
-def examine(reader: Reader) -> list[str]:
-    """What should never be: counts that are wrong, tokens without a head, files without a row. One sentence each."""
-    sql = statements(reader.dialect)
-    findings = [
-        f"the count of jobs in state {row[0]}/{row[1]} of type {row[2]} is off by {row[3]}"
-        for row in reader.rows(sql.wrong_counts)
-    ]
-    findings += [f"serial key '{row[0]}' has {row[1]} open jobs and not one head" for row in reader.rows(sql.headless)]
-    findings += [f"job {row[0]} names file {row[1]}, which does not exist" for row in reader.rows(sql.lost_files)]
-    return findings
-
-
-def why(reader: Reader, job_id: UUID) -> str:
-    """A sentence on what a job is doing or waiting for, naming the job, moment or limit. Raises NotFound."""
-    sql = statements(reader.dialect)
-    rows = reader.rows(sql.why, {"id": str(job_id)})
-    if not rows:
-        raise _missing(job_id)
-    (
-        status_code, reason, detail, until, operation_type, sequence, key, token, worker, started, friendly, completed,
-        progress, percent, blocked,
-    ) = rows[0]  # fmt: skip
-    status = Status(status_code)
-    if status is Status.WAITING_FOR_RESOURCES:
-        found = class_of(operation_type)
-        ahead = reader.rows(sql.ahead, {"type": operation_type, "sequence": sequence})[0][0]
-        busy = sum(count for kind, count in running(reader).items() if kind in found.operation_types)
-        return f"It is ready and waits for a free slot of class {found.name}: {ahead:,} ahead of it, {busy:,} running."
-    if STATE_OF[status] is STATE_OF[Status.SUCCEEDED]:
-        return f"It is {LABELS[status]} since {_shown(completed)}{': ' + friendly if friendly else ''}."
-    if status is not Status.WAITING:
-        part = (
-            f", {progress or ''} {percent if percent is not None else ''}{'%' if percent is not None else ''}"
-            if progress or percent
-            else ""
-        )
-        asked = {Status.PAUSING: " It was asked to pause.", Status.CANCELING: " It was asked to stop."}.get(status, "")
-        return f"Worker {worker} has run it since {_shown(started)}{part}.{asked}"
-    if blocked:
-        heads = reader.rows(sql.blocker, {"key": key})
-        if not heads:
-            return f"It waits behind earlier jobs of the token '{token or key}'."
-        head_id, name, head_status, head_until = heads[0]
-        moment = f", postponed until {_shown(head_until)}" if head_until else ""
-        return (
-            f"It waits behind job {head_id} '{name}' of the same token, which is {LABELS[Status(head_status)]}{moment}."
-        )
-    match reason:
-        case WaitReason.PAUSED:
-            return "It was paused by a person and waits to be resumed."
-        case WaitReason.BACKOFF:
-            return f"Its handler asked for a retry; it runs again at {_shown(until)}{': ' + detail if detail else ''}."
-        case WaitReason.EVENT:
-            return "It waits for an event."
-        case WaitReason.SCHEDULE:
-            return f"It is a schedule; its next run is at {_shown(until)}."
-    return f"It is postponed until {_shown(until)}." if until else "It is suspended until somebody resumes it."
-
-
 def _act(tx: Transaction, action: Action, job_id: UUID, by: UUID, until: datetime | None) -> None:
     sql = statements(tx.dialect)
     lock_tokens(tx, [_standing(tx, job_id)[3]])
     rows = tx.rows(sql.require_locked, {"id": str(job_id)})
     if not rows:
-        raise _missing(job_id)
+        raise missing(job_id)
     status_code, _, sequence, key, blocked, postponed, reason = rows[0]
     status = Status(status_code)
     result = transition(action, status)
@@ -412,11 +351,12 @@ def _promote(tx: Transaction, heads: Sequence[tuple[str, int]]) -> bool:
 def _standing(reader: Reader, job_id: UUID) -> Row:
     rows = reader.rows(statements(reader.dialect).require, {"id": str(job_id)})
     if not rows:
-        raise _missing(job_id)
+        raise missing(job_id)
     return rows[0]
 
 
-def _missing(job_id: UUID) -> NotFound:
+def missing(job_id: UUID) -> NotFound:
+    """The error for a job that is not there, in Dataverse's words."""
     return NotFound(f"asyncoperation With Id = {job_id} Does Not Exist")
 
 
@@ -438,147 +378,5 @@ def _columns(reader: Reader, rows: Sequence[tuple[int, str, float, str | None]])
     }
 
 
-def _row(job: NewJob, now: datetime) -> dict[str, Any]:
-    created = moment_text(job.created_on)
-    waits = job.postpone_until is not None and job.postpone_until > now
-    scheduled = job.recurrence_pattern is not None
-    reason = WaitReason.SCHEDULE if scheduled else WaitReason.POSTPONED if waits else None
-    user = job.owner.table == "systemuser"
-    return {
-        "asyncoperationid": str(job.id),
-        "operationtype": job.operation_type,
-        "name": job.name[:256],
-        "messagename": job.message_name,
-        "ownerid": str(job.owner.id),
-        "owneridtype": job.owner.table,
-        "owninguser": str(job.owner.id) if user else None,
-        "owningteam": None if user else str(job.owner.id),
-        "owningbusinessunit": str(job.owning_business_unit),
-        "createdby": str(job.created_by),
-        "createdonbehalfby": _text(job.created_on_behalf_by),
-        "createdon": created,
-        "modifiedby": str(job.created_by),
-        "modifiedon": created,
-        "correlationid": str(job.correlation_id),
-        "correlationupdatedtime": moment_text(job.correlation_updated),
-        "depth": job.depth,
-        "utcconversiontimezonecode": job.time_zone_code,
-        "regardingobjectid": str(job.regarding.id) if job.regarding else None,
-        "regardingobjecttypecode": job.regarding.table if job.regarding else None,
-        "primaryentitytype": job.primary_entity_type,
-        "owningextensionid": _text(job.owning_extension),
-        "owningextensiontypecode": "sdkmessageprocessingstep" if job.owning_extension else None,
-        "dependencytoken": job.dependency_token,
-        "serialkey": job.serial_key,
-        "requestid": _text(job.request_id),
-        "parentpluginexecutionid": _text(job.parent_execution_id),
-        "recurrencepattern": job.recurrence_pattern,
-        "recurrencestarttime": moment_text(job.recurrence_start) if job.recurrence_start else None,
-        "scheduleid": _text(job.schedule_id),
-        "datablobid": None,
-        "datablobid_name": None,
-        "postponeuntil": moment_text(job.postpone_until) if job.postpone_until and (waits or scheduled) else None,
-        "statecode": 1 if waits or scheduled else 0,
-        "statuscode": 10 if waits or scheduled else 0,
-        "retrycount": 0,
-        "waitreason": reason,
-        "waits": waits,
-    }
-
-
 def _jitter() -> float:
     return runtime.random().uniform(-1, 1)
-
-
-def _settle_row(job: ClaimedJob, change: Change, seconds: float, now: str) -> dict[str, Any]:
-    return {
-        "sequence": job.sequence,
-        "lease": job.lease,
-        "statecode": int(STATE_OF[change.status]),
-        "statuscode": int(change.status),
-        "completedon": now if change.completed_on else None,
-        "postponeuntil": moment_text(change.postpone_until) if change.postpone_until else None,
-        "waitreason": change.wait_reason,
-        "waitdetail": change.wait_detail,
-        "retrycount": change.retry_count,
-        "crashes": change.crashes,
-        "cursor": change.cursor,
-        "errorcode": change.error_code,
-        "friendlymessage": change.friendly_message,
-        "seconds": seconds,
-        "now": now,
-        "by": SYSTEM,
-    }
-
-
-def _claimed(row: Row, lease: str, now: datetime) -> ClaimedJob:
-    return ClaimedJob(
-        id=UUID(row[0]),
-        sequence=row[1],
-        lease=lease,
-        operation_type=row[2],
-        name=row[3],
-        message_name=row[4],
-        owner=Reference(row[6] or "systemuser", _known_uuid(row[5])),
-        created_by=_known_uuid(row[7]),
-        created_on=datetime.fromisoformat(row[8]),
-        started_on=now,
-        correlation_id=_known_uuid(row[9]),
-        correlation_updated=datetime.fromisoformat(row[10]),
-        depth=row[11],
-        data=row[12],
-        data_file=UUID(row[13]) if row[13] else None,
-        regarding=Reference(row[15], UUID(row[14])) if row[14] and row[15] else None,
-        primary_entity_type=row[16],
-        owning_extension=_known_uuid(row[17]) if row[17] else None,
-        retry_count=row[18] or 0,
-        crashes=row[19],
-        cursor=row[20],
-        auto_delete=bool(row[21]),
-        serial_key=row[22],
-    )
-
-
-@lru_cache(maxsize=4096)
-def _known_uuid(text: str) -> UUID:
-    """Ids that come again and again: owners, steps, correlations of a batch."""
-    return UUID(text)
-
-
-def _held(row: Row) -> ClaimedJob:
-    """Enough of a dead worker's job to give it back."""
-    nothing = UUID(int=0)
-    epoch = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-    return ClaimedJob(
-        id=UUID(row[0]),
-        sequence=row[1],
-        lease=row[2],
-        operation_type=0,
-        name="",
-        message_name="",
-        owner=Reference("systemuser", nothing),
-        created_by=nothing,
-        created_on=epoch,
-        started_on=epoch,
-        correlation_id=nothing,
-        correlation_updated=epoch,
-        depth=1,
-        data=None,
-        data_file=None,
-        regarding=None,
-        primary_entity_type=None,
-        owning_extension=None,
-        retry_count=row[5] or 0,
-        crashes=row[6],
-        cursor=row[7],
-        auto_delete=False,
-        serial_key=row[8],
-    )
-
-
-def _text(found: UUID | None) -> str | None:
-    return str(found) if found is not None else None
-
-
-def _shown(raw: str | None) -> str:
-    return raw[:19].replace("T", " ") + " UTC" if raw else "an unknown moment"

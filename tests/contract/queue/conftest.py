@@ -11,7 +11,7 @@ import pytest
 from tests.support import postgres
 
 from adjourn import config, runtime
-from adjourn.jobs import queue
+from adjourn.jobs import explain, queue
 from adjourn.jobs.model import ClaimedJob, NewJob, Outcome, Settled, Settlement, Succeeded
 from adjourn.metadata.model import Reference
 from adjourn.store import open_store
@@ -105,7 +105,7 @@ class Jobs:
 
     def why(self, job: UUID) -> str:
         with self.store.read() as reader:
-            return queue.why(reader, job)
+            return explain.why(reader, job)
 
     def clear(self) -> None:
         """Delete every job; nothing that hangs on one is left."""
@@ -117,7 +117,7 @@ class Jobs:
     def check(self) -> None:
         """What holds at every moment, whatever happened."""
         with self.store.read() as reader:
-            assert queue.examine(reader) == []
+            assert explain.examine(reader) == []
             key = "ownerid, owningbusinessunit, statecode, statuscode, operationtype, datablobid IS NOT NULL"
             counted = reader.rows(f"SELECT {key}, sum(n) FROM jobcount GROUP BY {key} HAVING sum(n) <> 0")
             real = reader.rows(f"SELECT {key}, count(*) FROM asyncoperation GROUP BY {key}")

@@ -17,7 +17,7 @@ from tests.support import worker_plugins as plugins
 import adjourn
 from adjourn import runtime
 from adjourn.client import Client
-from adjourn.jobs import queue
+from adjourn.jobs import explain, queue
 from adjourn.pipeline.call import Call
 from adjourn.service import Service
 from adjourn.store.contract import Store
@@ -266,7 +266,7 @@ def test_the_doctor_finds_nothing_after_all_that(
     job = org.enqueue(plugins.quick.request("last"))
     completed(org, job)
     with store.read() as reader:
-        assert queue.examine(reader) == []
+        assert explain.examine(reader) == []
 
 
 def test_a_stopped_executor_process_leaves_no_children(service: Service, org: Client) -> None:

@@ -15,7 +15,7 @@ from tests.support import worker_plugins as plugins
 import adjourn
 from adjourn import config, runtime
 from adjourn.client import Client
-from adjourn.jobs import queue
+from adjourn.jobs import explain, queue
 from adjourn.metadata.catalog import load
 from adjourn.metadata.model import Reference
 from adjourn.pipeline.call import Call
@@ -89,7 +89,7 @@ def test_a_flood_of_one_class_does_not_starve_another(service: Service, org: Cli
         wait(org, job.id, 3, seconds=10)
         waiting = org.retrieve_multiple("asyncoperations?$filter=statecode eq 0&$top=1&$select=name")[0].id
         with service.store.read() as reader:
-            why = queue.why(reader, waiting)
+            why = explain.why(reader, waiting)
         assert "class requests" in why
         assert "ahead of it" in why
     finally:
