@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from adjourn.pipeline.declare import message, step
     from adjourn.pipeline.handlers import Job
     from adjourn.pipeline.record import Record
+    from adjourn.pipeline.tracing import trace
 
 __all__ = [
     "AdjournError",
@@ -67,6 +68,7 @@ __all__ = [
     "Succeeded",
     "message",
     "step",
+    "trace",
 ]
 
 _HOMES = {
@@ -92,6 +94,7 @@ _HOMES = {
     "adjourn.pipeline.declare": ("message", "step"),
     "adjourn.pipeline.handlers": ("Job",),
     "adjourn.pipeline.record": ("Record",),
+    "adjourn.pipeline.tracing": ("trace",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -34,7 +34,7 @@ from adjourn.errors import AdjournError, DepthExceeded, StepFailed, UnknownResou
 from adjourn.jobs import model as jobs_model
 from adjourn.jobs import queue
 from adjourn.metadata.model import Catalog, Reference
-from adjourn.pipeline import core, handlers, serialize, step_rules
+from adjourn.pipeline import core, handlers, serialize, step_rules, tracing
 from adjourn.pipeline.call import Call, Request
 from adjourn.pipeline.context import ASYNCHRONOUS, SYNCHRONOUS, Context, Stage
 from adjourn.pipeline.messages import MESSAGES, Prepared, require_before
@@ -172,16 +172,26 @@ class Pipeline:
                     return perform(flow)
             if unit is not None:
                 return self._run_nested(flow, steps, unit)
-            self._pre_validate(flow, steps)
             in_turn = [s for s in steps if s.mode == SYNCHRONOUS and s.stage != Stage.PRE_VALIDATION]
             try:
-                if user_code or in_turn:
-                    with self.store.transaction(label or in_turn[0].name) as tx, self.unit(tx, snapshot) as unit:
-                        return self._run_stages(flow, steps, unit)
-                return self.store.write(partial(self._run_grouped, flow, steps, snapshot))
+                with self._traced():
+                    self._pre_validate(flow, steps)
+                    if user_code or in_turn:
+                        with self.transaction(label or in_turn[0].name, snapshot) as unit:
+                            return self._run_stages(flow, steps, unit)
+                    return self.store.write(partial(self._run_grouped, flow, steps, snapshot))
             except _Stale:
                 self.registry.refresh()
         raise errors.Busy("The registered steps change too quickly for the operation to run; try again.")
+
+    @contextmanager
+    def transaction(self, label: str, snapshot: Snapshot | None = None) -> Iterator[Unit]:
+        """A unit in a transaction of its own, in this thread: all that is executed with its `tx` is all or nothing.
+
+        label: who holds the writer meanwhile, for those who wait.
+        """
+        with self._traced(), self.store.transaction(label) as tx, self.unit(tx, snapshot) as unit:
+            yield unit
 
     @contextmanager
     def unit(self, tx: Transaction, snapshot: Snapshot | None = None) -> Iterator[Unit]:
@@ -201,6 +211,22 @@ class Pipeline:
                 tx.after_commit(self.store.wake)
         finally:
             del self._units[id(tx)]
+
+    @contextmanager
+    def _traced(self) -> Iterator[None]:
+        with tracing.collecting() as logs:
+            try:
+                yield
+            finally:
+                if logs:
+                    self._keep(logs)
+
+    def _keep(self, logs: Sequence[tracing.TraceLog]) -> None:
+        try:
+            self.store.write(lambda tx: tracing.insert(tx, self.catalog, logs))
+        except AdjournError as error:
+            # The operation has ended, well or not: that its trace is lost must not change what it answers.
+            log.warning("trace logs could not be kept", logs=len(logs), error=error.message)
 
     def collect(self, tx: Transaction, jobs: Sequence[jobs_model.NewJob]) -> None:
         """Add jobs to what a unit leaves behind; they are inserted when it commits."""
@@ -371,20 +397,55 @@ class Pipeline:
             shared_variables={},
         )
         context = dataclasses.replace(context, owning_extension=Reference("sdkmessageprocessingstep", step.id))
-        try:
-            handlers.invoke(
-                handlers.Handler.of(handler),
-                organization=self._client(inner),
-                job=None,
-                context=context,
-                arguments={},
-            )
-        except AdjournError:
-            raise
-        except Exception as error:
-            log.warning("synchronous step raised", step=step.name, message=flow.message, exc_info=True)
-            text = str(error) or type(error).__name__
-            raise StepFailed(text, code=errors.STEP_UNEXPECTED) from error
+        with self._recorded(step.function, flow, context, step.id):
+            try:
+                handlers.invoke(
+                    handlers.Handler.of(handler),
+                    organization=self._client(inner),
+                    job=None,
+                    context=context,
+                    arguments={},
+                )
+            except AdjournError:
+                raise
+            except Exception as error:
+                log.warning("synchronous step raised", step=step.name, message=flow.message, exc_info=True)
+                text = str(error) or type(error).__name__
+                raise StepFailed(text, code=errors.STEP_UNEXPECTED) from error
+
+    @contextmanager
+    def _recorded(self, function: str, flow: Flow, context: Context, step_id: UUID | None) -> Iterator[None]:
+        """Leave a trace log of the function that runs in the block, if the organization wants one."""
+        setting = (flow.unit.snapshot if flow.unit else self.registry.cached()).tracing
+        if setting == tracing.OFF:
+            yield
+            return
+        started, began = runtime.now(), runtime.monotonic()
+        raised: str | None = None
+        with tracing.recording() as lines:
+            try:
+                yield
+            except BaseException as error:
+                raised = handlers.told(error)
+                raise
+            finally:
+                made = tracing.TraceLog(
+                    type_name=function,
+                    message=flow.message,
+                    table=flow.table,
+                    mode=SYNCHRONOUS,
+                    depth=flow.call.depth,
+                    correlation_id=context.correlation_id,
+                    request_id=context.request_id,
+                    step_id=step_id,
+                    user_id=context.user_id,
+                    started=started,
+                    seconds=runtime.monotonic() - began,
+                    text=lines.text(),
+                    raised=raised,
+                )
+                if made.wanted(setting):
+                    tracing.collect(made)
 
     def _job(self, step: Step, context: Context, flow: Flow) -> jobs_model.NewJob:
         caller = flow.call.caller
@@ -435,14 +496,15 @@ class Pipeline:
                 flow.call, depth=flow.call.depth + 1, transaction=flow.tx, if_match=None, shared_variables={}
             )
             context = self._context(flow, Stage.MAIN_OPERATION, {}, parent=flow.call.parent)
-            result = handlers.invoke(
-                handler,
-                organization=self._client(dataclasses.replace(inner, parent=context)),
-                job=None,
-                context=context,
-                arguments=flow.inputs,
-            )
-            return handlers.response(result)
+            with self._recorded(found.function, flow, context, None):
+                result = handlers.invoke(
+                    handler,
+                    organization=self._client(dataclasses.replace(inner, parent=context)),
+                    job=None,
+                    context=context,
+                    arguments=flow.inputs,
+                )
+                return handlers.response(result)
 
         prepared = Prepared(None, None, dict(request.parameters))
         try:

@@ -175,12 +175,16 @@ def outcome(result: Any) -> Outcome:
 def failure(error: BaseException) -> Failed:
     """What a handler raised, as an outcome: code, one line for people, and the traceback."""
     code = error.code if isinstance(error, AdjournError) else errors.STEP_UNEXPECTED
-    text = str(error) or type(error).__name__
+    return Failed(code, str(error) or type(error).__name__, told(error))
+
+
+def told(error: BaseException) -> str:
+    """An exception with its traceback; the middle of a very long one is left out."""
     details = "".join(traceback.format_exception(error))
     if len(details) > _DETAILS_CHARACTERS_MAX:
         half = _DETAILS_CHARACTERS_MAX // 2 - 10
         details = f"{details[:half]}\n…\n{details[-half:]}"
-    return Failed(code, text, details)
+    return details
 
 
 @lru_cache(maxsize=4096)

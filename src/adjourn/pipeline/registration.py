@@ -80,14 +80,10 @@ def register(pipeline: Pipeline, module: str, found: Iterable[Any], call: Call, 
     """Register marked functions of one module, in one transaction. whole: they are all that the module marks."""
     items = list(found)
 
-    def unit(tx: Transaction) -> Registered:
-        with pipeline.unit(tx):
-            return _Registration(pipeline, tx, call, module).write(items, whole=whole)
-
     if call.transaction is not None:
         return _Registration(pipeline, call.transaction, call, module).write(items, whole=whole)
-    with pipeline.store.transaction(f"register {module}") as tx:
-        return unit(tx)
+    with pipeline.transaction(f"register {module}") as unit:
+        return _Registration(pipeline, unit.tx, call, module).write(items, whole=whole)
 
 
 class _Registration:

@@ -81,6 +81,8 @@ class Snapshot:
     by_event: Mapping[tuple[str, str | None], tuple[Step, ...]]
     messages: Mapping[str, OwnMessage]
     message_names: frozenset[str]
+    tracing: int
+    """organization.plugintracelogsetting: which runs leave a trace log."""
     cached: dict[Any, Any] = field(default_factory=dict)
     """What others derive from it and want dropped with it (callers by user id)."""
 
@@ -207,8 +209,9 @@ def load(reader: Reader, catalog: Catalog, version: int) -> Snapshot:
         for row in ask(reader, catalog, _TYPES)
         if row["name"] in names
     }
+    tracing = max((row["plugintracelogsetting"] or 0 for row in ask(reader, catalog, _SETTINGS)), default=0)
     return Snapshot(
-        version, by_id, {event: tuple(steps) for event, steps in by_event.items()}, messages, frozenset(names)
+        version, by_id, {event: tuple(steps) for event, steps in by_event.items()}, messages, frozenset(names), tracing
     )
 
 
@@ -254,6 +257,7 @@ _IMAGES = Query(
     orders=(Order("entityalias"),),
     language="fetchxml",
 )
+_SETTINGS = Query("organization", _columns("plugintracelogsetting"), language="fetchxml")
 _MESSAGES = Query("sdkmessage", _columns("name"), language="fetchxml")
 _TYPES = Query(
     "plugintype",

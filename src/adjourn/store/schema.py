@@ -17,7 +17,7 @@ JOB = "asyncoperation"
 JOB_TEXT = "asyncoperationtext"
 CONFIGURATION = (
     "sdkmessageprocessingstep", "sdkmessageprocessingstepimage", "sdkmessage", "plugintype", "pluginassembly",
-    "systemuser", "usersettings", "team", "teammembership", "businessunit",
+    "systemuser", "usersettings", "team", "teammembership", "businessunit", "organization",
 )  # fmt: skip
 """Tables whose changes raise `configversion`: what registrations and callers are cached from."""
 

@@ -162,8 +162,8 @@ def one_unit(service: Service, call: Call, label: str, *, plain: bool = False) -
     if plain or call.transaction is not None:
         yield call
         return
-    with service.store.transaction(label) as tx, service.pipeline.unit(tx):
-        yield dataclasses.replace(call, transaction=tx)
+    with service.pipeline.transaction(label) as unit:
+        yield dataclasses.replace(call, transaction=unit.tx)
 
 
 def _payload(exchange: Exchange, service: Service, table: Table) -> Payload:

@@ -1,6 +1,7 @@
 """What must be done again and again: a table of functions `duty(now) -> next moment`, run by one loop.
 
-Promote what is due, beat, rescue the jobs of the dead, fold the counts, sweep forgotten files. Each is safe to run on any
+Promote what is due, beat, rescue the jobs of the dead, fold the counts, sweep forgotten files, see
+what was registered. Each is safe to run on any
 number of hosts at once.
 """
 
@@ -73,4 +74,16 @@ def duties(service: Service, worker_id: UUID, wake: Callable[[], None], lost: Ca
             log.info("removed forgotten files", files=removed)
         return now + timedelta(seconds=_SWEEP_FILES_SECONDS)
 
-    return {"beat": beat, "promote_due": promote_due, "rescue": rescue, "fold": fold, "sweep_files": sweep_files}
+    def configuration(now: datetime) -> datetime:
+        # What runs leave a trace log, which steps there are: changed by whom, and in which process, ever.
+        service.registry.refresh()
+        return now + timedelta(seconds=config.POLL_SECONDS)
+
+    return {
+        "beat": beat,
+        "promote_due": promote_due,
+        "rescue": rescue,
+        "fold": fold,
+        "sweep_files": sweep_files,
+        "configuration": configuration,
+    }

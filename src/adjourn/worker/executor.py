@@ -24,13 +24,13 @@ from adjourn.errors import AdjournError
 from adjourn.jobs.model import Canceled, Continue, Outcome
 from adjourn.metadata.catalog import load
 from adjourn.metadata.model import Reference
-from adjourn.pipeline import handlers, serialize
+from adjourn.pipeline import handlers, serialize, tracing
 from adjourn.pipeline.call import Request
 from adjourn.pipeline.context import Context
 from adjourn.pipeline.record import Record
 from adjourn.pipeline.registry import handler_of, resolve
 from adjourn.worker import protocol
-from adjourn.worker.protocol import Answer, Ask, Channel, Done, Interrupt, Ready, Run, Work
+from adjourn.worker.protocol import Answer, Ask, Channel, Done, Interrupt, Ready, Run, Traced, Work
 
 log = structlog.get_logger("adjourn.executor")
 _CANCELING = 22
@@ -188,15 +188,16 @@ class Executor:
         while True:
             work: Work = self._work.get()
             began = runtime.monotonic()
-            try:
-                result = self._start(work)
-                if asyncio.iscoroutine(result):
-                    asyncio.run_coroutine_threadsafe(self._await(work, began, result), self._event_loop())
-                    continue
-                outcome = handlers.outcome(result)
-            except BaseException as error:  # whatever a handler raises is the job's failure, never the slot's
-                outcome = _ended(error)
-            self._finish(work, began, outcome)
+            with tracing.recording() as lines:
+                try:
+                    result = self._start(work)
+                    if asyncio.iscoroutine(result):
+                        asyncio.run_coroutine_threadsafe(self._await(work, began, result), self._event_loop())
+                        continue
+                    outcome = handlers.outcome(result)
+                except BaseException as error:  # whatever a handler raises is the job's failure, never the slot's
+                    outcome = _ended(error)
+            self._finish(work, began, outcome, lines)
 
     def _start(self, work: Work) -> Any:
         """Call the handler: what it returns, or its coroutine."""
@@ -207,19 +208,20 @@ class Executor:
         return handlers.call(handler, organization=organization, job=job, context=context, arguments=arguments)
 
     async def _await(self, work: Work, began: float, coroutine: Any) -> None:
-        task = asyncio.ensure_future(coroutine)
-        self._tasks[work.id] = task
-        if self.interrupted.get(work.id) == _CANCELING:
-            task.cancel()
-        try:
-            outcome = handlers.outcome(await task)
-        except asyncio.CancelledError:
-            outcome = Canceled()
-        except BaseException as error:
-            outcome = _ended(error)
-        finally:
-            self._tasks.pop(work.id, None)
-        self._finish(work, began, outcome)
+        with tracing.recording() as lines:
+            task = asyncio.ensure_future(coroutine)
+            self._tasks[work.id] = task
+            if self.interrupted.get(work.id) == _CANCELING:
+                task.cancel()
+            try:
+                outcome = handlers.outcome(await task)
+            except asyncio.CancelledError:
+                outcome = Canceled()
+            except BaseException as error:
+                outcome = _ended(error)
+            finally:
+                self._tasks.pop(work.id, None)
+        self._finish(work, began, outcome, lines)
 
     def _event_loop(self) -> asyncio.AbstractEventLoop:
         with self._call_lock:
@@ -235,9 +237,11 @@ class Executor:
             if task is not None and status == _CANCELING and self._loop is not None:
                 self._loop.call_soon_threadsafe(task.cancel)
 
-    def _finish(self, work: Work, began: float, outcome: Outcome) -> None:
+    def _finish(self, work: Work, began: float, outcome: Outcome, lines: tracing.Lines) -> None:
         """Note an outcome. It is sent at once when nothing else waits here, else with those that follow within a millisecond."""
         self.interrupted.pop(work.id, None)
+        if text := lines.text():
+            self._channel.send(Traced(work.id, text))
         try:
             fields = protocol.outcome_fields(work.id, runtime.monotonic() - began, outcome)
         except (TypeError, AttributeError) as error:

@@ -21,12 +21,12 @@ from adjourn.jobs.model import Canceled, ClaimedJob, Continue, Outcome, Released
 from adjourn.jobs.states import Status
 from adjourn.metadata.model import Reference
 from adjourn.operations import OPERATIONS, prepare
-from adjourn.operations.task import Function
-from adjourn.pipeline import handlers, serialize
+from adjourn.operations.task import Function, Task
+from adjourn.pipeline import handlers, serialize, tracing
 from adjourn.pipeline.registry import handler_of, resolve
 from adjourn.service import Service
 from adjourn.store.contract import Transaction
-from adjourn.worker import calls
+from adjourn.worker import calls, traces
 
 _TYPES = tuple(kind for found in CLASSES for kind in found.operation_types if kind in OPERATIONS)
 
@@ -96,20 +96,34 @@ def drain(service: Service, now: datetime | None = None) -> int:
                 return runs
             began = runtime.monotonic()
             settlement = Settlement(claimed, Released(), 0.0)
+            log: tracing.TraceLog | None = None
             try:
-                settlement = Settlement(claimed, run(service, claimed), runtime.monotonic() - began)
+                outcome, log = run(service, claimed)
+                settlement = Settlement(claimed, outcome, runtime.monotonic() - began)
             finally:
                 # Also when the handler was interrupted from the keyboard: the job is given back, not left Locked.
-                service.store.write(partial(queue.settle, settlements=[settlement]))
+                service.store.write(partial(_settle, service, settlement, log))
             runs += 1
     finally:
         service.store.release_worker(worker)
 
 
-def run(service: Service, job: ClaimedJob) -> Outcome:
-    """Run one claimed job here; what it raised becomes its outcome."""
+def run(service: Service, job: ClaimedJob) -> tuple[Outcome, tracing.TraceLog | None]:
+    """Run one claimed job here; what it raised becomes its outcome. The trace log too, if one is wanted."""
+    began = runtime.monotonic()
     try:
         task = prepare(job, service, inline=True)
+    except Exception as error:  # a job that cannot even be prepared is a failed job
+        return handlers.failure(error), None
+    with tracing.recording() as lines:
+        outcome = _outcome(service, job, task)
+    setting = service.registry.cached().tracing
+    seconds = runtime.monotonic() - began
+    return outcome, traces.of_run(job, task, outcome, seconds=seconds, text=lines.text(), setting=setting)
+
+
+def _outcome(service: Service, job: ClaimedJob, task: Task) -> Outcome:
+    try:
         call = calls.call_of(job, task, service)
         if task.own is not None:
             return handlers.outcome(task.own(call) or None)
@@ -119,6 +133,12 @@ def run(service: Service, job: ClaimedJob) -> Outcome:
         return stop.outcome
     except Exception as error:  # the handler's error is the job's failure
         return handlers.failure(error)
+
+
+def _settle(service: Service, settlement: Settlement, log: tracing.TraceLog | None, tx: Transaction) -> None:
+    queue.settle(tx, [settlement])
+    if log is not None:
+        tracing.insert(tx, service.catalog, [log])
 
 
 def _invoke(service: Service, job: ClaimedJob, function: Function, call: Any) -> Any:

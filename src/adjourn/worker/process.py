@@ -19,7 +19,7 @@ from adjourn.jobs.model import ClaimedJob, Outcome
 from adjourn.operations.task import Task
 from adjourn.service import Service
 from adjourn.worker import calls, protocol
-from adjourn.worker.protocol import Answer, Ask, Channel, Done, Interrupt, Ready, Run, Work
+from adjourn.worker.protocol import Answer, Ask, Channel, Done, Interrupt, Ready, Run, Traced, Work
 
 log = structlog.get_logger("adjourn.worker")
 
@@ -33,6 +33,8 @@ class Running:
     since: float
     asked_to_stop: float | None = None
     """When its time was up."""
+    traced: str = ""
+    """What its handler said by `adjourn.trace`."""
 
 
 class ExecutorProcess:
@@ -126,6 +128,9 @@ class ExecutorProcess:
                     self._on_done(self, self._outcomes(outcomes))
                 case Ask():
                     self._asks.put(message)
+                case Traced(job_id, text):
+                    if job_id in self.running:
+                        self.running[job_id].traced = text
                 case Ready():
                     pass
         self.dead = True

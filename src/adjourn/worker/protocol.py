@@ -72,6 +72,13 @@ class Done(msgspec.Struct, frozen=True, array_like=True, tag="done"):
     outcomes: list[list[Any]]
 
 
+class Traced(msgspec.Struct, frozen=True, array_like=True, tag="traced"):
+    """Up, before the job's outcome: what its handler traced."""
+
+    job: str
+    text: str
+
+
 class Ask(msgspec.Struct, frozen=True, array_like=True, tag="ask"):
     """Up: a handler's call to the organization."""
 
@@ -89,7 +96,7 @@ class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
 
 
 Down = Run | Interrupt | Answer
-Up = Done | Ask | Ready
+Up = Done | Traced | Ask | Ready
 _ENCODER = msgspec.msgpack.Encoder()
 _DOWN = msgspec.msgpack.Decoder(Down)
 _UP = msgspec.msgpack.Decoder(Up)

@@ -26,11 +26,11 @@ from adjourn.jobs.classes import SLOT_CLASSES, class_of
 from adjourn.jobs.model import ClaimedJob, Failed, Outcome, Released, ResourceClass, Settled, Settlement
 from adjourn.jobs.states import Status
 from adjourn.operations import prepare
-from adjourn.pipeline import handlers
+from adjourn.pipeline import handlers, tracing
 from adjourn.service import Service
 from adjourn.store import faults
 from adjourn.store.contract import Transaction
-from adjourn.worker import calls
+from adjourn.worker import calls, traces
 from adjourn.worker.duties import duties
 from adjourn.worker.process import ExecutorProcess, Running
 
@@ -66,6 +66,7 @@ class Supervisor:
         self._bell = runtime.bell()
         self._guard = runtime.lock()
         self._settlements: list[Settlement] = []
+        self._traces: list[tracing.TraceLog] = []
         self._executors: list[ExecutorProcess] = []
         self._alone: list[ExecutorProcess] = []
         """Executors of one isolated job each, or of one that survived the death of an executor."""
@@ -104,7 +105,7 @@ class Supervisor:
             given_back = [running.job for executor in executors for running in executor.running.values()]
         for executor in executors:
             executor.close()
-        self._settle([*self._taken(), *(Settlement(job, Released(), 0.0) for job in given_back)])
+        self._settle_last([Settlement(job, Released(), 0.0) for job in given_back])
         self._store.release_worker(self.id)
 
     # The loop
@@ -120,16 +121,17 @@ class Supervisor:
                 runtime.sleep(_RESTART_SECONDS)
             if not busy:
                 self._bell.wait(config.POLL_SECONDS)
-        self._settle(self._taken())
+        self._settle_last()
 
     def _turn(self) -> bool:
         """Settle what came back and claim what there is room for; True if there may be more to do at once."""
-        settlements = self._taken()
+        settlements, logs = self._taken()
         free, held = self._capacity()
         if not settlements and not free:
             return False
 
         def unit(tx: Transaction) -> tuple[Settled, list[ClaimedJob]]:
+            tracing.insert(tx, self._service.catalog, logs)
             return queue.settle(tx, settlements), self._claim(tx, free, held)
 
         try:
@@ -137,6 +139,7 @@ class Supervisor:
         except BaseException:
             with self._guard:
                 self._settlements[:0] = settlements
+                self._traces[:0] = logs
             raise
         if settled.refused:
             log.warning("runs that no longer held their lease", jobs=[str(job_id) for job_id in settled.refused])
@@ -145,14 +148,22 @@ class Supervisor:
             self._hand_out(claimed)
         return bool(claimed) or settled.woke
 
-    def _taken(self) -> list[Settlement]:
+    def _taken(self) -> tuple[list[Settlement], list[tracing.TraceLog]]:
         with self._guard:
-            taken, self._settlements = self._settlements, []
-        return taken
+            settlements, self._settlements = self._settlements, []
+            logs, self._traces = self._traces, []
+        return settlements, logs
 
-    def _settle(self, settlements: Sequence[Settlement]) -> None:
-        if settlements:
-            self._store.write(lambda tx: queue.settle(tx, settlements))
+    def _settle_last(self, given_back: Sequence[Settlement] = ()) -> None:
+        settlements, logs = self._taken()
+        settlements += given_back
+
+        def unit(tx: Transaction) -> None:
+            tracing.insert(tx, self._service.catalog, logs)
+            queue.settle(tx, settlements)
+
+        if settlements or logs:
+            self._store.write(unit)
             self._store.wake()
 
     def _after(self) -> int:
@@ -265,9 +276,22 @@ class Supervisor:
         return ExecutorProcess(self._service, concurrency, self._on_done, self._died)
 
     def _on_done(self, executor: ExecutorProcess, done: list[tuple[Running, float, Outcome]]) -> None:
+        self._trace(done)
         self._finished([Settlement(running.job, outcome, seconds) for running, seconds, outcome in done])
         if executor in self._alone or executor.retiring:
             self._end_idle(executor)
+
+    def _trace(self, done: Sequence[tuple[Running, float, Outcome]]) -> None:
+        setting = self._service.registry.cached().tracing
+        if setting == tracing.OFF:
+            return
+        for running, seconds, outcome in done:
+            made = traces.of_run(
+                running.job, running.task, outcome, seconds=seconds, text=running.traced, setting=setting
+            )
+            if made is not None:
+                with self._guard:
+                    self._traces.append(made)
 
     def _finished(self, settlements: Sequence[Settlement]) -> None:
         faults.point("outcome")
@@ -382,6 +406,7 @@ class Supervisor:
             return
         text = f"The job ran longer than {self._job_seconds_max:.0f} s and did not stop when it was asked to."
         failed = Failed(errors.JOB_TIMED_OUT, text, text)
+        self._trace([(running, moment - running.since, failed)])
         self._finished([Settlement(running.job, failed, moment - running.since)])
         if executor in self._alone:
             executor.kill()
