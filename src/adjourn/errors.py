@@ -192,6 +192,22 @@ def signed(code: int) -> int:
     return code - 0x1_0000_0000 if code >= 0x8000_0000 else code
 
 
+def clean(text: str) -> str:
+    """A text that every store and every wire can hold: NUL and halves of surrogate pairs are replaced."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def said(error: BaseException) -> str:
+    """What an exception says for people: its text, or its type where it has none or cannot even be asked."""
+    try:
+        text = str(error)
+    except Exception as second:  # it is somebody's class: its __str__ may do anything
+        text = f"{type(error).__name__} (its text cannot be had: {type(second).__name__})"
+    return clean(text) or type(error).__name__
+
+
 def nearest(name: str, candidates: Iterable[str]) -> str:
     """` Did you mean 'x'?`, or nothing when no candidate is near. To be appended to a message."""
     lowered = {candidate.lower(): candidate for candidate in candidates}

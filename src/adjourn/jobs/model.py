@@ -6,10 +6,11 @@ There is no second copy of a job's state: the row of `asyncoperation` is the job
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from adjourn.errors import clean
 from adjourn.metadata.model import Reference
 
 EVENT = 1
@@ -149,6 +150,38 @@ class Released:
 
 
 Outcome = Succeeded | Failed | Retry | Postpone | Continue | Canceled | Released
+_DELAY_SECONDS_MAX = 100 * 366 * 86_400
+_CURSOR_CHARACTERS_MAX = 1_000_000
+
+
+def sound(outcome: Outcome) -> Outcome:
+    """An outcome that a handler made, fit to be settled. Raises TypeError or ValueError that name what is wrong with it."""
+    match outcome:
+        case Succeeded(None):
+            return outcome
+        case Succeeded(str() as message):
+            return Succeeded(clean(message))
+        case Canceled(str() as message):
+            return Canceled(clean(message))
+        case Failed(int() as code, str() as friendly, str() as details) if 0 <= code < 1 << 32:
+            return Failed(code, clean(friendly), clean(details))
+        case Retry(str() as reason, None):
+            return Retry(clean(reason))
+        case Retry(str() as reason, int() | float() as seconds):
+            if not 0 <= seconds <= _DELAY_SECONDS_MAX:
+                raise ValueError(f"Retry(delay_seconds={seconds}): it must be between 0 and {_DELAY_SECONDS_MAX:,}.")
+            return Retry(clean(reason), float(seconds))
+        case Postpone(datetime() as until):
+            if until.tzinfo is None:
+                raise ValueError("Postpone(until=…) needs a datetime with a time zone.")
+            return Postpone(until.astimezone(UTC))
+        case Continue(str() as cursor):
+            if len(cursor) > _CURSOR_CHARACTERS_MAX:
+                raise ValueError(f"A cursor has at most {_CURSOR_CHARACTERS_MAX:,} characters, found {len(cursor):,}.")
+            return Continue(clean(cursor))
+        case Released():
+            return outcome
+    raise TypeError(f"{outcome!r:.200} is no outcome: one of its values has the wrong type.")
 
 
 @dataclass(frozen=True, slots=True)

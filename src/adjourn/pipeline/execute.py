@@ -30,7 +30,7 @@ from uuid import UUID
 import structlog
 
 from adjourn import config, errors, runtime
-from adjourn.errors import AdjournError, DepthExceeded, StepFailed, UnknownResource, nearest
+from adjourn.errors import AdjournError, DepthExceeded, StepFailed, UnknownResource, nearest, said
 from adjourn.jobs import model as jobs_model
 from adjourn.jobs import queue
 from adjourn.metadata.model import Catalog, Reference
@@ -406,12 +406,11 @@ class Pipeline:
                     context=context,
                     arguments={},
                 )
-            except AdjournError:
+            except (AdjournError, KeyboardInterrupt):
                 raise
-            except Exception as error:
-                log.warning("synchronous step raised", step=step.name, message=flow.message, exc_info=True)
-                text = str(error) or type(error).__name__
-                raise StepFailed(text, code=errors.STEP_UNEXPECTED) from error
+            except BaseException as error:  # SystemExit and the like are the step's refusal, not the service's end
+                log.warning("synchronous step raised", step=step.name, message=flow.message, error=handlers.told(error))
+                raise StepFailed(said(error), code=errors.STEP_UNEXPECTED) from error
 
     @contextmanager
     def _recorded(self, function: str, flow: Flow, context: Context, step_id: UUID | None) -> Iterator[None]:
@@ -500,7 +499,7 @@ class Pipeline:
                 result = handlers.invoke(
                     handler,
                     organization=self._client(dataclasses.replace(inner, parent=context)),
-                    job=None,
+                    job=handlers.NoJob(context.operation_id, found.name, flow.call.depth),
                     context=context,
                     arguments=flow.inputs,
                 )
@@ -509,13 +508,11 @@ class Pipeline:
         prepared = Prepared(None, None, dict(request.parameters))
         try:
             return self.run(request.message, prepared, perform, call, user_code=True, label=request.message)
-        except AdjournError:
+        except (AdjournError, _Stale, KeyboardInterrupt):
             raise
-        except _Stale:
-            raise
-        except Exception as error:
-            log.warning("message raised", message=request.message, exc_info=True)
-            raise StepFailed(str(error) or type(error).__name__, code=errors.STEP_UNEXPECTED) from error
+        except BaseException as error:  # as with a step
+            log.warning("message raised", message=request.message, error=handlers.told(error))
+            raise StepFailed(said(error), code=errors.STEP_UNEXPECTED) from error
 
     def _correlated(self, call: Call) -> Call:
         """Give a call its correlation, and end a chain that is too deep (semantics §5, "Depth and loops")."""

@@ -21,8 +21,8 @@ from uuid import UUID
 import msgspec
 
 from adjourn import errors
-from adjourn.errors import AdjournError, InvalidRequest, nearest
-from adjourn.jobs.model import Canceled, Continue, Failed, Outcome, Postpone, Released, Retry, Succeeded
+from adjourn.errors import AdjournError, InvalidRequest, clean, nearest, said
+from adjourn.jobs.model import Canceled, Continue, Failed, Outcome, Postpone, Released, Retry, Succeeded, sound
 from adjourn.metadata.model import Reference
 from adjourn.pipeline.context import Context
 from adjourn.pipeline.declare import supplied
@@ -68,6 +68,27 @@ class Job(Protocol):
     def is_stopping(self) -> bool:
         """Whether somebody asked to pause or cancel the job."""
         ...
+
+
+@dataclass(frozen=True)
+class NoJob:
+    """Stands where a message that asks for its Job is executed at once: there is nothing to stop it and nowhere to keep."""
+
+    id: UUID
+    name: str
+    depth: int
+    retry_count: int = 0
+    cursor: str | None = None
+    regarding: Reference | None = None
+
+    def checkpoint(self, cursor: str) -> None:
+        """All or nothing: the whole message is one transaction."""
+
+    def progress(self, text: str | None = None, percent: int | None = None) -> None:
+        """Nobody can look before it has ended."""
+
+    def is_stopping(self) -> bool:
+        return False
 
 
 @dataclass(frozen=True)
@@ -153,34 +174,38 @@ def response(result: Any) -> dict[str, Any]:
         return {}
     try:
         built = msgspec.to_builtins(result, str_keys=True, builtin_types=(UUID, datetime, date, Decimal))
-    except (TypeError, ValueError) as error:
+        msgspec.json.encode(built)
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequest(f"The message returned what cannot be written as JSON: {error}", status=500) from error
     return built if isinstance(built, dict) else {"value": built}
 
 
 def outcome(result: Any) -> Outcome:
-    """What a job's handler returned, as an outcome: its own, or success with the result as the message for people."""
+    """What a job's handler returned, as an outcome: its own, or success with the result as the message for people.
+
+    Raises TypeError or ValueError for an outcome that cannot be settled.
+    """
     if isinstance(result, _OUTCOMES):
-        return result
+        return sound(result)
     if result is None:
         return Succeeded()
     if isinstance(result, str):
-        return Succeeded(result)
+        return Succeeded(clean(result))
     try:
         return Succeeded(msgspec.json.encode(result).decode())
     except (TypeError, ValueError):
-        return Succeeded(repr(result))
+        return Succeeded(clean(repr(result)))
 
 
 def failure(error: BaseException) -> Failed:
     """What a handler raised, as an outcome: code, one line for people, and the traceback."""
     code = error.code if isinstance(error, AdjournError) else errors.STEP_UNEXPECTED
-    return Failed(code, str(error) or type(error).__name__, told(error))
+    return Failed(code, said(error), told(error))
 
 
 def told(error: BaseException) -> str:
     """An exception with its traceback; the middle of a very long one is left out."""
-    details = "".join(traceback.format_exception(error))
+    details = clean("".join(traceback.format_exception(error)))
     if len(details) > _DETAILS_CHARACTERS_MAX:
         half = _DETAILS_CHARACTERS_MAX // 2 - 10
         details = f"{details[:half]}\n…\n{details[-half:]}"

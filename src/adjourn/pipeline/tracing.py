@@ -17,6 +17,7 @@ from datetime import datetime
 from uuid import UUID
 
 from adjourn import config, runtime
+from adjourn.errors import clean
 from adjourn.metadata.model import Catalog, Reference
 from adjourn.query import write
 from adjourn.store.contract import Transaction
@@ -41,7 +42,7 @@ class Lines:
     def text(self) -> str:
         kept = bytes(self._text[-TEXT_BYTES_MAX - 1 : -1])
         # A cut may have gone through a character.
-        return kept.decode("utf-8", "ignore").replace("\0", "\N{REPLACEMENT CHARACTER}")
+        return clean(kept.decode("utf-8", "ignore"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +127,7 @@ def insert(tx: Transaction, catalog: Catalog, logs: Sequence[TraceLog]) -> None:
                 "messagename": log.message[:1024],
                 "primaryentity": log.table,
                 "messageblock": log.text,
-                "exceptiondetails": log.raised.replace("\0", "\N{REPLACEMENT CHARACTER}") if log.raised else None,
+                "exceptiondetails": log.raised,
                 "mode": log.mode,
                 "operationtype": _PLUGIN,
                 "depth": log.depth,

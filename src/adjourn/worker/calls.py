@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from adjourn.errors import AdjournError, InvalidRequest
+from adjourn.errors import AdjournError, InvalidRequest, clean
 from adjourn.jobs import queue
-from adjourn.jobs.model import ClaimedJob
+from adjourn.jobs.model import ClaimedJob, Continue, sound
 from adjourn.jobs.states import Status
 from adjourn.operations.task import Task
 from adjourn.pipeline.call import Call, Request
@@ -46,7 +46,11 @@ def guard_of(job: ClaimedJob) -> Callable[[Transaction], None]:
 
 
 def checkpoint(service: Service, job: ClaimedJob, cursor: str) -> int | None:
-    """Keep a job's cursor; the status 21 or 22 if somebody asked it to pause or to stop. Raises LeaseLost."""
+    """Keep a job's cursor; the status 21 or 22 if somebody asked it to pause or to stop.
+
+    Raises LeaseLost; TypeError or ValueError for what is no cursor.
+    """
+    sound(Continue(cursor))
 
     def unit(tx: Transaction) -> int | None:
         status = queue.fence(tx, job.id, job.lease)
@@ -58,10 +62,14 @@ def checkpoint(service: Service, job: ClaimedJob, cursor: str) -> int | None:
 
 
 def progress(service: Service, job: ClaimedJob, text: str | None, percent: int | None) -> None:
-    """Keep a job's progress. Raises LeaseLost."""
+    """Keep a job's progress. Raises LeaseLost, InvalidRequest."""
+    if text is not None and not isinstance(text, str):
+        raise InvalidRequest(f"progress(text=…) wants a text, found {type(text).__name__}.")
+    if percent is not None and (not isinstance(percent, int) or not 0 <= percent <= 100):
+        raise InvalidRequest(f"progress(percent=…) wants a whole number from 0 to 100, found {percent!r:.40}.")
 
     def unit(tx: Transaction) -> None:
-        if not queue.checkpoint(tx, job, None, (text or "")[:2000] or None, percent):
+        if not queue.checkpoint(tx, job, None, clean((text or "")[:2000]) or None, percent):
             raise LeaseLost(f"System job {job.id} is no longer held by this worker.")
 
     service.store.write(unit)

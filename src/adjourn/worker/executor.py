@@ -11,7 +11,8 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -38,6 +39,7 @@ _SWITCH_SECONDS = 0.0001
 """How soon a computing handler lets other threads in; Python's own 5 ms would make pick-up wait."""
 _OUTCOMES_MAX = 64
 _GATHER_SECONDS = 0.001
+_CANNOT_GO_ON = 70
 """Outcomes of short jobs travel together: a frame for each would keep the supervisor busy with frames."""
 
 
@@ -152,6 +154,9 @@ class Executor:
         self._tasks: dict[str, asyncio.Task[Any]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._concurrency = concurrency
+        self._pid = os.getpid()
+        # What a handler forks is none of ours: it must not speak on our socket.
+        os.register_at_fork(after_in_child=self._channel.forget)
 
     def run(self) -> None:
         """Serve until the supervisor is gone."""
@@ -185,6 +190,20 @@ class Executor:
         return protocol.unpack(answer.value) if answer.value is not None else None
 
     def _slot(self) -> None:
+        with self._or_end("a slot"):
+            self._run_slot()
+
+    @contextmanager
+    def _or_end(self, what: str) -> Iterator[None]:
+        """A process that has lost a slot, its loop or its socket must not look alive: it ends, and its jobs go back."""
+        try:
+            yield
+        finally:
+            if os.getpid() == self._pid:
+                log.error("the executor cannot go on", lost=what, exc_info=True)
+            os._exit(_CANNOT_GO_ON)
+
+    def _run_slot(self) -> None:
         while True:
             work: Work = self._work.get()
             began = runtime.monotonic()
@@ -227,8 +246,12 @@ class Executor:
         with self._call_lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                runtime.spawn(self._loop.run_forever, name="adjourn-loop")
+                runtime.spawn(self._run_loop, self._loop, name="adjourn-loop")
             return self._loop
+
+    def _run_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._or_end("its event loop"):
+            loop.run_forever()
 
     def _interrupt(self, jobs: Mapping[str, int]) -> None:
         self.interrupted.update(jobs)
@@ -262,10 +285,11 @@ class Executor:
 
     def _send_gathered(self) -> None:
         """A job that takes its time must not hold back the outcomes of those before it."""
-        while True:
-            self._gathering.wait()
-            runtime.sleep(_GATHER_SECONDS)
-            self._send_finished()
+        with self._or_end("its sender"):
+            while True:
+                self._gathering.wait()
+                runtime.sleep(_GATHER_SECONDS)
+                self._send_finished()
 
 
 def prepare(work: Work) -> tuple[handlers.Handler, dict[str, Any], Context | None]:

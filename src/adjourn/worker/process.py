@@ -125,7 +125,12 @@ class ExecutorProcess:
         while (message := self._channel.receive_up()) is not None:
             match message:
                 case Done(outcomes):
-                    self._on_done(self, self._outcomes(outcomes))
+                    try:
+                        found = self._outcomes(outcomes)
+                    except ValueError as error:
+                        log.error("an executor speaks nonsense: it is ended", pid=self.pid, error=str(error))
+                        break
+                    self._on_done(self, found)
                 case Ask():
                     self._asks.put(message)
                 case Traced(job_id, text):

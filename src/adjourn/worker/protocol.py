@@ -20,8 +20,8 @@ from uuid import UUID
 import msgspec
 
 from adjourn import config
-from adjourn.errors import AdjournError
-from adjourn.jobs.model import Canceled, Continue, Failed, Outcome, Postpone, Retry, Succeeded
+from adjourn.errors import AdjournError, clean, said
+from adjourn.jobs.model import Canceled, Continue, Failed, Outcome, Postpone, Retry, Succeeded, sound
 from adjourn.metadata.model import Reference
 from adjourn.pipeline.record import Record
 
@@ -145,6 +145,10 @@ class Channel:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
+    def forget(self) -> None:
+        """Let go of this end without telling the other: for a child process that inherited it."""
+        self._socket.close()
+
     def _frame(self) -> bytes | None:
         while True:
             if len(self._buffer) >= _HEADER.size:
@@ -189,7 +193,7 @@ def read_outcome(fields: Sequence[Any]) -> tuple[str, float, Outcome]:
         job_id, seconds, name, *rest = fields
         if name == "postpone":
             rest = [datetime.fromisoformat(rest[0])]
-        return str(job_id), float(seconds), _KINDS[name](*rest)
+        return str(job_id), float(seconds), sound(_KINDS[name](*rest))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"no outcome: {fields!r:.200}") from error
 
@@ -207,8 +211,8 @@ def unpack(body: bytes) -> Any:
 def error_fields(error: BaseException) -> tuple[str, str, int, int]:
     """An error as `Answer` carries it."""
     if isinstance(error, AdjournError):
-        return type(error).__name__, error.message, error.code, error.status
-    return "AdjournError", f"{type(error).__name__}: {error}", AdjournError.code, AdjournError.status
+        return type(error).__name__, clean(error.message), error.code, error.status
+    return "AdjournError", f"{type(error).__name__}: {said(error)}", AdjournError.code, AdjournError.status
 
 
 def read_error(fields: tuple[str, str, int, int]) -> AdjournError:

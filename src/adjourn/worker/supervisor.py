@@ -15,6 +15,7 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -119,6 +120,11 @@ class Supervisor:
                 log.warning("a turn of the supervisor failed", error=error.message)
                 busy = False
                 runtime.sleep(_RESTART_SECONDS)
+            except Exception:  # a bug, ours or a driver's: it must cost one job at most, never the loop
+                log.exception("a turn of the supervisor failed unexpectedly")
+                self._settle_singly()
+                busy = False
+                runtime.sleep(_RESTART_SECONDS)
             if not busy:
                 self._bell.wait(config.POLL_SECONDS)
         self._settle_last()
@@ -165,6 +171,22 @@ class Supervisor:
         if settlements or logs:
             self._store.write(unit)
             self._store.wake()
+
+    def _settle_singly(self) -> None:
+        """What cannot be settled together is settled one by one; a run whose outcome cannot be written has failed."""
+        settlements, _ = self._taken()
+        for settlement in settlements:
+            try:
+                self._store.write(partial(queue.settle, settlements=[settlement]))
+            except AdjournError:
+                with self._guard:
+                    self._settlements.append(settlement)
+            except Exception as error:
+                log.exception("an outcome cannot be written", job=str(settlement.job.id))
+                failed = handlers.failure(error)
+                self._store.write(
+                    partial(queue.settle, settlements=[Settlement(settlement.job, failed, settlement.seconds)])
+                )
 
     def _after(self) -> int:
         """Where a claim starts. On PostgreSQL dead rows make the beginning slow while a snapshot is pinned: a claim starts at
