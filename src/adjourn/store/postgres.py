@@ -80,9 +80,14 @@ class PostgresStore:
             yield joined
             return
         with self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY") as (connection, now):
-            yield PostgresReader(connection, now)
-            # Not ROLLBACK, after which psycopg would prepare all its statements again.
-            _control(connection, "COMMIT")
+            try:
+                yield PostgresReader(connection, now)
+                # Not ROLLBACK, after which psycopg would prepare all its statements again.
+                _control(connection, "COMMIT")
+            except psycopg.OperationalError as error:
+                if not connection.closed:
+                    raise
+                raise Busy(f"The connection to the database was lost; try again. {str(error).strip()}") from error
 
     # Writing
 

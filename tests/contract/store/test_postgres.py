@@ -169,3 +169,10 @@ def test_an_absent_server_is_named_and_no_password_is_shown() -> None:
     with pytest.raises(InvalidRequest, match="Cannot open the database") as caught:
         open_store("postgresql://me:secret-word@127.0.0.1:1/nothing")
     assert "secret-word" not in str(caught.value)
+
+
+def test_a_read_whose_connection_is_ended_says_try_again(store: Store) -> None:
+    with pytest.raises(Busy, match="connection to the database was lost"), store.read() as reader:
+        reader.rows("SELECT pg_terminate_backend(pg_backend_pid())")
+    with store.read() as reader:
+        assert reader.rows("SELECT 1") == [(1,)]

@@ -67,9 +67,7 @@ def test_odd_handlers_end_their_jobs_and_no_others(store: Store) -> None:
         (odd.raises_what_cannot_be_told, "cannot be had"),
     ],
 )
-def test_what_a_message_raises_reaches_its_caller_as_a_documented_error(
-    store: Store, message: Any, text: str
-) -> None:
+def test_what_a_message_raises_reaches_its_caller_as_a_documented_error(store: Store, message: Any, text: str) -> None:
     service = Service(store)
     service.register("tests.support.odd_plugins")
     org = service.client(Call(caller=service.administrator()))
