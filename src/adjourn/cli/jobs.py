@@ -10,7 +10,7 @@ from uuid import UUID
 
 import click
 
-from adjourn.cli.options import database_option
+from adjourn.cli.options import database_option, opened
 from adjourn.cli.table import print_table, text
 from adjourn.jobs import explain
 from adjourn.metadata.model import Reference
@@ -38,11 +38,8 @@ class JobId(click.ParamType[UUID]):
 
 @contextmanager
 def _opened(database: str) -> Iterator[tuple[Service, Call]]:
-    service = Service.open(database)
-    try:
+    with opened(database) as service:
         yield service, Call(caller=service.administrator())
-    finally:
-        service.close()
 
 
 @click.group()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
 
 from adjourn import config
+from adjourn.errors import InvalidRequest
+from adjourn.service import Service
+from adjourn.store import sqlite_path
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,6 +26,19 @@ def database_option(command: F) -> F:
         metavar="URL",
         help="sqlite:///relative/path, sqlite:////absolute/path or postgresql://…",
     )(command)
+
+
+@contextmanager
+def opened(database: str) -> Iterator[Service]:
+    """The organization in a database that exists. Raises InvalidRequest where there is none: a misspelt path is no wish."""
+    path = sqlite_path(database)
+    if path is not None and not path.exists():
+        raise InvalidRequest(f"There is no database {path}; `adjourn serve` or `adjourn migrate` makes one.")
+    service = Service.open(database)
+    try:
+        yield service
+    finally:
+        service.close()
 
 
 def address(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, int]:

@@ -7,12 +7,12 @@ import sys
 import click
 import msgspec
 
-from adjourn.cli.options import database_option
+from adjourn.cli.options import database_option, opened
 from adjourn.cli.table import print_table
 from adjourn.pipeline.call import Call
 from adjourn.pipeline.read import python_row
 from adjourn.query.compile import compile
-from adjourn.service import Service, parse_query
+from adjourn.service import parse_query
 
 
 @click.command()
@@ -29,8 +29,7 @@ def query(text: str, language: str, explain: bool, as_json: bool, database: str)
         raise click.UsageError(
             f"This does not look like {language}: FetchXML begins with <fetch>, OData with a set name."
         )
-    service = Service.open(database)
-    try:
+    with opened(database) as service:
         call = Call(caller=service.administrator())
         parsed = parse_query(text, service.catalog)
         if explain:
@@ -46,5 +45,3 @@ def query(text: str, language: str, explain: bool, as_json: bool, database: str)
                 click.echo(msgspec.json.encode(answer).decode())
         else:
             print_table([output.key for output in rows.plan.outputs], [list(answer.values()) for answer in answers])
-    finally:
-        service.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from adjourn.cli.options import database_option
+from adjourn.cli.options import database_option, opened
 from adjourn.jobs import explain
 from adjourn.service import Service
 
@@ -40,14 +40,10 @@ def register(modules: tuple[str, ...], database: str) -> None:
 @database_option
 def doctor(database: str) -> None:
     """Check what must always hold: counts, token heads, files. Exit status 1 if something does not."""
-    service = Service.open(database)
-    try:
-        with service.store.read() as reader:
-            findings = explain.examine(reader)
-        for finding in findings:
-            click.echo(f"broken: {finding}")
-        if findings:
-            raise click.exceptions.Exit(1)
-        click.echo("Counts, dependency tokens, leases and files are consistent.")
-    finally:
-        service.close()
+    with opened(database) as service, service.store.read() as reader:
+        findings = explain.examine(reader)
+    for finding in findings:
+        click.echo(f"broken: {finding}")
+    if findings:
+        raise click.exceptions.Exit(1)
+    click.echo("Counts, dependency tokens, leases and files are consistent.")

@@ -1,0 +1,49 @@
+"""The commands, run in this process: what they print, and how they refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import adjourn
+from adjourn.cli import adjourn as command
+from adjourn.errors import InvalidRequest
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(command, arguments)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    with adjourn.Organization(url) as org:
+        org.create("account", {"name": "Contoso"})
+    return url
+
+
+@pytest.mark.parametrize(
+    "arguments", [("jobs", "list"), ("doctor",), ("query", "accounts")], ids=["jobs", "doctor", "query"]
+)
+def test_a_misspelt_path_makes_no_database(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    missing = tmp_path / "no" / "jobs.db"
+    result = run(*arguments, "--database", f"sqlite:///{missing}")
+    assert result.exit_code != 0
+    assert isinstance(result.exception, InvalidRequest)
+    assert f"There is no database {missing}" in str(result.exception)
+    assert not missing.parent.exists()
+
+
+def test_a_question_is_answered_as_a_table_and_as_json(database: str) -> None:
+    table = run("query", "accounts?$select=name", "--database", database)
+    assert table.exit_code == 0
+    assert "Contoso" in table.output
+    lines = run("query", "accounts?$select=name", "--json", "--database", database)
+    assert '"name":"Contoso"' in lines.output
+
+
+def test_doctor_finds_nothing_wrong(database: str) -> None:
+    result = run("doctor", "--database", database)
+    assert (result.exit_code, result.output) == (0, "Counts, dependency tokens, leases and files are consistent.\n")
