@@ -41,6 +41,11 @@ def opened(database: str) -> Iterator[Service]:
         service.close()
 
 
+def optional_address(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, int] | None:
+    """The same, or "off"."""
+    return None if value == "off" else address(context, parameter, value)
+
+
 def address(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, int]:
     """HOST:PORT as a pair; a port alone means the loopback address."""
     host, _, port = value.rpartition(":")

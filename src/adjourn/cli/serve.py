@@ -14,7 +14,7 @@ import structlog
 
 from adjourn import config, runtime
 from adjourn.cli.logs import configure_logs
-from adjourn.cli.options import address, database_option
+from adjourn.cli.options import address, database_option, optional_address
 from adjourn.errors import InvalidRequest
 from adjourn.service import Service
 from adjourn.store import sqlite_path
@@ -27,6 +27,11 @@ TOKEN_VARIABLE = "ADJOURN_ADMIN_TOKEN"
 @click.command()
 @database_option
 @click.option("--http", default=config.DEFAULT_HTTP, show_default=True, metavar="HOST:PORT", callback=address)
+@click.option("--https", default="off", show_default=True, metavar="HOST:PORT|off", callback=optional_address)
+@click.option("--certificate", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="PEM file for --https; by default one of our own is made and kept beside the database.")  # fmt: skip
+@click.option("--key", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="PEM file with its key, where it is not in the same file.")  # fmt: skip
 @click.option("--processes", default=config.PROCESSES_DEFAULT, show_default=True, type=click.IntRange(0, 64),
               help="Executor processes; 0 runs no jobs.")  # fmt: skip
 @click.option("--concurrency", default=config.CONCURRENCY_DEFAULT, show_default=True, type=click.IntRange(1, 256),
@@ -34,7 +39,15 @@ TOKEN_VARIABLE = "ADJOURN_ADMIN_TOKEN"
 @click.option("--plugins", multiple=True, metavar="MODULE", help="Register MODULE's steps and messages at start.")
 @click.option("--demo", is_flag=True, help="Fill the organization with demo data on its first start.")
 def serve(
-    database: str, http: tuple[str, int], processes: int, concurrency: int, plugins: tuple[str, ...], demo: bool
+    database: str,
+    http: tuple[str, int],
+    https: tuple[str, int] | None,
+    certificate: Path | None,
+    key: Path | None,
+    processes: int,
+    concurrency: int,
+    plugins: tuple[str, ...],
+    demo: bool,
 ) -> None:
     """Serve the Web API and run jobs."""
     from adjourn.webapi.app import create_app
@@ -56,8 +69,13 @@ def serve(
             click.echo(f"registered {module}: {registered.steps} steps, {registered.messages} messages")
             for line in registered.advice:
                 click.echo(f"  advice: {line}")
-        server = run(create_app(service, token), *http)
+        app = create_app(service, token)
+        server = run(app, *http)
         stack.callback(server.stop)
+        if https is not None:
+            certificate = certificate or _own_certificate(database, https[0])
+            secure = run(app, *https, certificate=certificate, key=key)
+            stack.callback(secure.stop)
         if processes:
             supervisor = Supervisor(service, processes=processes, concurrency=concurrency)
             supervisor.start()
@@ -68,6 +86,10 @@ def serve(
             click.echo(fill(service))
         root = f"http://{http[0]}:{server.port}"
         click.echo(f"Web API    {root}/api/data/{config.API_VERSION}/")
+        if https is not None:
+            click.echo(
+                f"           https://{https[0]}:{secure.port}/api/data/{config.API_VERSION}/   (certificate {certificate})"
+            )
         click.echo(f"Database   {database}")
         click.echo(f"Token      {token}   ({where})")
         click.echo("Ready. Ctrl-C stops.")
@@ -119,6 +141,17 @@ def _wait_for_signal() -> None:
     # A wait without end would not let Python run the signal's handler.
     while not stop.wait(1.0):
         pass
+
+
+def _own_certificate(database: str, host: str) -> Path:
+    from adjourn.webapi.certificate import own
+
+    path = sqlite_path(database)
+    if path is None:
+        raise InvalidRequest(
+            "On PostgreSQL --https needs --certificate: clients must trust the same one on every host."
+        )
+    return own(Path(f"{path}-certificate.pem"), host)
 
 
 def _token(database: str) -> tuple[str, str]:

@@ -7,6 +7,8 @@ request's head, so the protocol here does.
 from __future__ import annotations
 
 import socket
+import ssl
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -78,8 +80,14 @@ class Server:
         self._server.run(sockets=[self._socket])
 
 
-def run(app: Any, host: str, port: int) -> Server:
-    """Serve in a thread; port 0 takes any free one. Raises InvalidRequest if the address cannot be had."""
+def run(app: Any, host: str, port: int, *, certificate: Path | None = None, key: Path | None = None) -> Server:
+    """Serve in a thread; port 0 takes any free one.
+
+    certificate: PEM file for HTTPS, with the key in it or in `key`. Raises InvalidRequest if the address cannot be had or
+    the certificate cannot be used.
+    """
+    if certificate is not None:
+        _check(certificate, key)
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
@@ -97,11 +105,20 @@ def run(app: Any, host: str, port: int) -> Server:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
         backlog=BACKLOG,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
     )
     server = _Quiet(settings)
     started = Server(server, listening)
     started.wait()
     return started
+
+
+def _check(certificate: Path, key: Path | None) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidRequest(f"The certificate {certificate} cannot be used: {error}.") from error
 
 
 class _Quiet(uvicorn.Server):
