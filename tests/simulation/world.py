@@ -89,7 +89,7 @@ class World:
         self._tried: set[int] = set()
         self.open_slots = len(self.slots)
         self._connections: dict[Process, list[apsw.Connection]] = {}
-        self._descriptors: dict[int, tuple[Process, tuple[int, int]]] = {}
+        self._descriptors: dict[int, Process] = {}
         self._generations = 0
         self._faults_left, self._steps_left = self._lifetime()
         self.scheduler.peril = self._dies
@@ -140,13 +140,11 @@ class World:
             except apsw.ConnectionClosedError:
                 continue
             connection.close(force=True)
-        for descriptor, (owner, inode) in list(self._descriptors.items()):
+        for descriptor, owner in list(self._descriptors.items()):
             if owner is process:
-                del self._descriptors[descriptor]
-                if _inode(descriptor) == inode:  # still the file that it was opened for
-                    # `mmap` holds a copy of the descriptor, and with it the lock, for as long as the map lives.
-                    fcntl.flock(descriptor, fcntl.LOCK_UN)
-                    os.close(descriptor)
+                # `mmap` holds a copy of the descriptor, and with it the lock, for as long as the map lives.
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+                os.close(descriptor)
         if process.name[0] in self.slots and self.open_slots and self._replace:
             self._start(process.name[0])
 
@@ -158,6 +156,8 @@ class World:
             stack.enter_context(faults.listening(self.scheduler.at_fault))
             stack.enter_context(mock.patch.object(config, "DATA_INLINE_BYTES_MAX", _LARGE))
             stack.enter_context(mock.patch.object(turn, "fcntl", _Flock(self.scheduler)))
+            # A number is given again as soon as it is closed, to SQLite for one: what is closed is nobody's any more.
+            stack.enter_context(mock.patch.object(os, "close", partial(self._closed, os.close)))
             for module in (turn, lock_files):
                 stack.enter_context(mock.patch.object(module, "_open", partial(self._opened, module._open)))
             try:
@@ -168,8 +168,12 @@ class World:
 
     def _opened(self, open_: Callable[[Path], int], path: Path) -> int:
         descriptor = open_(path)
-        self._descriptors[descriptor] = (self.scheduler.here().process, _inode(descriptor))
+        self._descriptors[descriptor] = self.scheduler.here().process
         return descriptor
+
+    def _closed(self, close: Callable[[int], None], descriptor: int) -> None:
+        self._descriptors.pop(descriptor, None)
+        close(descriptor)
 
     def connected(self, connection: apsw.Connection) -> None:
         self._connections.setdefault(self.scheduler.here().process, []).append(connection)
@@ -397,11 +401,3 @@ class _Flock:
                 return
             except BlockingIOError:
                 self._scheduler.sleep(0.0002)
-
-
-def _inode(descriptor: int) -> tuple[int, int] | None:
-    try:
-        found = os.fstat(descriptor)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
