@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import adjourn
@@ -9,15 +10,19 @@ from adjourn import Client, Context
 
 seen: list[tuple[str, Any]] = []
 fail: dict[str, Exception] = {}
+watch: Callable[[], object] = bool
+"""Called by every step."""
 
 
 def reset() -> None:
     seen.clear()
     fail.clear()
+    globals()["watch"] = bool
 
 
 def _note(name: str, found: Any) -> None:
     seen.append((name, found))
+    watch()
     if name in fail:
         raise fail[name]
 

@@ -55,12 +55,18 @@ class _Stale(Exception):
     """The registrations changed between looking them up and the transaction; begin again with the new ones."""
 
 
+class _UserCode(Exception):
+    """An operation inside a grouped unit has synchronous steps: begin again in a transaction that may run them."""
+
+
 @dataclass(slots=True)
 class Unit:
     """One transaction: the registrations that hold in it, and the jobs that it will leave behind."""
 
     tx: Transaction
     snapshot: Snapshot
+    grouped: bool = False
+    """On the store's writer, beside others: no user code may run in it."""
     jobs: list[jobs_model.NewJob] = field(default_factory=list)
 
 
@@ -179,7 +185,11 @@ class Pipeline:
                     if user_code or in_turn:
                         with self.transaction(label or in_turn[0].name, snapshot) as unit:
                             return self._run_stages(flow, steps, unit)
-                    return self.store.write(partial(self._run_grouped, flow, steps, snapshot))
+                    try:
+                        return self.store.write(partial(self._run_grouped, flow, steps, snapshot))
+                    except _UserCode as inner:
+                        with self.transaction(str(inner), snapshot) as unit:
+                            return self._run_stages(flow, steps, unit)
             except _Stale:
                 self.registry.refresh()
         raise errors.Busy("The registered steps change too quickly for the operation to run; try again.")
@@ -194,7 +204,7 @@ class Pipeline:
             yield unit
 
     @contextmanager
-    def unit(self, tx: Transaction, snapshot: Snapshot | None = None) -> Iterator[Unit]:
+    def unit(self, tx: Transaction, snapshot: Snapshot | None = None, *, grouped: bool = False) -> Iterator[Unit]:
         """Make a store's transaction a unit of the pipeline: its jobs are inserted when the block ends well.
 
         snapshot: the registrations that the caller planned with; raises _Stale inside if they are no longer true.
@@ -202,7 +212,7 @@ class Pipeline:
         version = write.config_version(tx)
         if snapshot is not None and snapshot.version != version:
             raise _Stale
-        unit = Unit(tx, snapshot or self.registry.current(tx))
+        unit = Unit(tx, snapshot or self.registry.current(tx), grouped)
         self._units[id(tx)] = unit
         try:
             yield unit
@@ -235,7 +245,7 @@ class Pipeline:
     def _run_grouped(self, flow: Flow, steps: Sequence[Step], snapshot: Snapshot, tx: Transaction) -> dict[str, Any]:
         # The writer may run a unit again: it gets a fresh flow each time.
         fresh = dataclasses.replace(flow, inputs=_copied(flow.inputs), _before=None)
-        with self.unit(tx, snapshot) as unit:
+        with self.unit(tx, snapshot, grouped=True) as unit:
             return self._run_stages(fresh, steps, unit)
 
     def _run_nested(self, flow: Flow, steps: Sequence[Step], unit: Unit) -> dict[str, Any]:
@@ -382,6 +392,9 @@ class Pipeline:
 
     def _run_step(self, step: Step, context: Context, flow: Flow) -> None:
         """Run one synchronous step. Raises StepFailed with the step's own text for anything that it raises itself."""
+        outer = flow.unit  # at stage 10 of a nested operation too: `run` gives it the unit that it joins
+        if outer is not None and outer.grouped:
+            raise _UserCode(step.name)
         handler = handler_of(resolve(step.module, step.function))
         caller = flow.call.caller
         if step.impersonating_user_id is not None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from uuid import uuid4
 
 import pytest
 from tests.support import pipeline_plugins as plugins
@@ -148,3 +150,15 @@ def test_what_cannot_be_enqueued_yet_is_refused_by_name(org: Client) -> None:
     with pytest.raises(adjourn.NotSupported, match="recurrence"):
         org.enqueue(plugins.add.request(1, 2), recurrence="FREQ=DAILY;")
     assert org.retrieve_multiple("asyncoperations?$select=name") == []
+
+
+def test_steps_of_operations_inside_others_never_run_on_the_writer_s_thread(org: Client, steps: Service) -> None:
+    """An Upsert creates, a Delete deletes what hangs on it, a CreateMultiple creates: their steps are user code too."""
+    threads: set[str] = set()
+    plugins.watch = lambda: threads.add(threading.current_thread().name)
+    org.upsert("account", uuid4(), {"name": "made"})
+    org.execute(adjourn.Request("CreateMultiple", {"Targets": [adjourn.Record("account", None, {"name": "one"})]}))
+    account = org.create("account", {"name": "with task"})
+    org.delete("account", account)
+    assert [name for name, _ in plugins.seen].count("first") == 3
+    assert threads == {threading.current_thread().name}
