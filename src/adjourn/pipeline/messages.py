@@ -106,6 +106,38 @@ def _perform_upsert(flow: Flow) -> dict[str, Any]:
     return {"RecordCreated": not there, "Target": Reference(target.table, target.id)}
 
 
+def _prepare_multiple(message: str) -> Callable[[Catalog, Request], Prepared]:
+    def prepare(catalog: Catalog, request: Request) -> Prepared:
+        validate.parameters(message, request.parameters, ("Targets",), ("SuppressDuplicateDetection",))
+        targets = request.parameters["Targets"]
+        if not isinstance(targets, list | tuple) or not all(isinstance(found, Record) for found in targets):
+            raise InvalidRequest(f"Message '{message}' needs Targets: a list of records.")
+        if not 0 < len(targets) <= config.BATCH_REQUESTS_MAX:
+            raise InvalidRequest(
+                f"Message '{message}' takes 1 to {config.BATCH_REQUESTS_MAX:,} Targets, found {len(targets):,}."
+            )
+        tables = sorted({found.table for found in targets})
+        if len(tables) > 1:
+            raise InvalidRequest(f"The Targets of '{message}' must be of one table, found {', '.join(tables)[:200]}.")
+        return Prepared(catalog.table(tables[0]).logical, None, {**request.parameters, "Targets": list(targets)})
+
+    return prepare
+
+
+def _perform_create_multiple(flow: Flow) -> dict[str, Any]:
+    return {"Ids": [flow.nested(Request("Create", {"Target": target}))["id"] for target in flow.inputs["Targets"]]}
+
+
+def _perform_update_multiple(flow: Flow) -> dict[str, Any]:
+    for target in flow.inputs["Targets"]:
+        flow.nested(Request("Update", {"Target": target}))
+    return {}
+
+
+def _perform_upsert_multiple(flow: Flow) -> dict[str, Any]:
+    return {"Results": [flow.nested(Request("Upsert", {"Target": target})) for target in flow.inputs["Targets"]]}
+
+
 def _prepare_delete(catalog: Catalog, request: Request) -> Prepared:
     validate.parameters("Delete", request.parameters, ("Target",), ("ConcurrencyBehavior",))
     target = validate.reference(catalog, request.parameters["Target"], "Target")
@@ -232,6 +264,9 @@ MESSAGES: dict[str, Message] = {
         Message("Create", _prepare_create, _perform_create, post_image=True, outputs=("id",)),
         Message("Update", _prepare_update, _perform_update, pre_image=True, post_image=True),
         Message("Upsert", _prepare_upsert, _perform_upsert, outputs=("RecordCreated", "Target")),
+        Message("CreateMultiple", _prepare_multiple("CreateMultiple"), _perform_create_multiple, outputs=("Ids",)),
+        Message("UpdateMultiple", _prepare_multiple("UpdateMultiple"), _perform_update_multiple),
+        Message("UpsertMultiple", _prepare_multiple("UpsertMultiple"), _perform_upsert_multiple, outputs=("Results",)),
         Message("Delete", _prepare_delete, _perform_delete, pre_image=True),
         Message("Retrieve", _prepare_retrieve, _perform_retrieve, reads=True, outputs=("BusinessEntity",)),
         Message("Associate", _prepare_associate, _perform_associate),
@@ -241,4 +276,4 @@ MESSAGES: dict[str, Message] = {
         Message("WhoAmI", _prepare_who_am_i, _perform_who_am_i, reads=True),
     )
 }
-"""RetrieveMultiple is the eleventh; its input is a query, see `execute.Pipeline.retrieve_multiple`."""
+"""RetrieveMultiple is one more; its input is a query, see `execute.Pipeline.retrieve_multiple`."""

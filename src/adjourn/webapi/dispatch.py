@@ -13,12 +13,12 @@ from collections.abc import Callable
 
 from adjourn.errors import InvalidRequest, NotSupported, UnknownResource, nearest
 from adjourn.service import Service
-from adjourn.webapi import csdl, definitions, failures, operations, read, resource, write
+from adjourn.webapi import bulk, csdl, definitions, failures, operations, read, resource, write
 from adjourn.webapi.exchange import Answer, Exchange
 from adjourn.webapi.resource import Resource
 
 Handler = Callable[[Exchange, Service, Resource], Answer]
-_SYSTEM = ("$metadata", "$batch", "EntityDefinitions")
+_SYSTEM = ("$metadata", "$batch", *definitions.ROOTS)
 _REFUSED_HEADERS = ("mscrm.bypasscustompluginexecution", "mscrm.bypassbusinesslogicexecution")
 
 
@@ -37,10 +37,12 @@ def answer(exchange: Exchange, service: Service) -> Answer:
     first = segments[0]
     if first.name == "$metadata" and len(segments) == 1:
         return csdl.document(service) if exchange.method == "GET" else failures.wrong_verb(exchange.method, ("GET",))
-    if first.name == "EntityDefinitions":
+    if first.name in definitions.ROOTS:
         if exchange.method != "GET":
             return failures.wrong_verb(exchange.method, ("GET",))
         return definitions.get(exchange, service)
+    if len(segments) == 2 and (action := segments[1].name.removeprefix(resource.NAMESPACE)) in bulk.ACTIONS:
+        return _bulk(exchange, service, action)
     found = resource.resolve(segments, service.catalog)
     if found is None:
         return _operation(exchange, service)
@@ -73,6 +75,21 @@ def _handlers(found: Resource) -> dict[str, Handler]:
     if found.key is not None:
         return handlers | {"PATCH": write.change, "DELETE": write.delete}
     return handlers | {"POST": write.create}
+
+
+def _bulk(exchange: Exchange, service: Service, action: str) -> Answer:
+    """POST accounts/Microsoft.Dynamics.CRM.CreateMultiple: bound to a set, so the namespace is required (webapi.md §16)."""
+    first, second = exchange.segments
+    table = service.catalog.by_entityset.get(first.name)
+    if table is None or first.arguments is not None or second.arguments:
+        raise _unknown(exchange, service)
+    if not second.name.startswith(resource.NAMESPACE):
+        raise InvalidRequest(
+            f"Request message has unresolved parameters: write {resource.NAMESPACE}{action}.", code=0x0
+        )
+    if exchange.method != "POST":
+        raise operations.no_resource(exchange)
+    return bulk.call(exchange, service, table, action)
 
 
 def _operation(exchange: Exchange, service: Service) -> Answer:

@@ -31,7 +31,7 @@ def create(exchange: Exchange, service: Service, resource: Resource) -> Answer:
     table = resource.table
     found = _payload(exchange, service, table)
     with one_unit(service, exchange.call, "POST with nested records", plain=found.is_plain) as call:
-        record_id = _create(found, service, call)
+        record_id = create_nested(found, service, call)
     return _created(exchange, service, table, record_id)
 
 
@@ -44,7 +44,7 @@ def create_related(exchange: Exchange, service: Service, resource: Resource) -> 
     found = _payload(exchange, service, child)
     found.record.values[resource.collection.column] = _reference(resource)
     with one_unit(service, exchange.call, "POST with nested records", plain=found.is_plain) as call:
-        record_id = _create(found, service, call)
+        record_id = create_nested(found, service, call)
     return _created(exchange, service, child, record_id)
 
 
@@ -171,16 +171,16 @@ def _payload(exchange: Exchange, service: Service, table: Table) -> Payload:
     return payload.read(body, table, service.catalog, exchange.root, exchange.references)
 
 
-def _create(found: Payload, service: Service, call: Call) -> UUID:
+def create_nested(found: Payload, service: Service, call: Call) -> UUID:
     """Create a record with those nested in it: what it leads to first, what leads to it afterwards."""
     for relationship, inner in found.singles:
-        made = _create(inner, service, call)
+        made = create_nested(inner, service, call)
         found.record.values[relationship.column] = Reference(relationship.referenced, made)
     record_id: UUID = service.execute(Request("Create", {"Target": found.record}), call)["id"]
     me = Reference(found.record.table, record_id)
     for relationship, inner in found.children:
         inner.record.values[relationship.column] = me
-        _create(inner, service, call)
+        create_nested(inner, service, call)
     for name, other in found.joined:
         parameters = {"Target": me, "Relationship": name, "RelatedEntities": [other]}
         service.execute(Request("Associate", parameters), call)
