@@ -105,6 +105,8 @@ class Column:
     storage: str = "row"
     derives: str | None = None
     description: str = ""
+    custom: bool = False
+    """Made by a caller, not shipped with adjourn."""
 
     @property
     def polymorphic(self) -> bool:
@@ -167,7 +169,6 @@ class Table:
     """One table with everything that is known of it.
 
     ownership: "UserOwned" has ownerid and owning* columns, "BusinessOwned", "OrganizationOwned", "None".
-    system: may not be changed or dropped by a caller's metadata requests.
     messages: the pipeline messages that callers may use on it.
     """
 
@@ -187,7 +188,8 @@ class Table:
     many_to_many: tuple[ManyToMany, ...] = ()
     is_activity: bool = False
     is_intersect: bool = False
-    system: bool = True
+    custom: bool = False
+    """Made by a caller: it may be changed and dropped by metadata requests, those that ship with adjourn may not."""
     description: str = ""
     events: bool = True
     """Whether steps may be registered on its Create, Update and Delete (not on asyncoperation)."""
