@@ -56,11 +56,10 @@ class Service:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.catalog: Catalog = load()
-        bootstrap(store, self.catalog)
-        self.registry = Registry(store, self.catalog)
+        bootstrap(store, load())
+        self.registry = Registry(store)
         self.organization_name = "adjourn"
-        self.pipeline = Pipeline(store, self.catalog, self.registry, self.client, self.caller, self.organization_name)
+        self.pipeline = Pipeline(store, self.registry, self.client, self.caller, self.organization_name)
 
     @classmethod
     def open(cls, url: str, *, migrate: bool = True) -> Service:
@@ -69,6 +68,11 @@ class Service:
 
     def close(self) -> None:
         self.store.close()
+
+    @property
+    def catalog(self) -> Catalog:
+        """The tables, as of the last look at the configuration."""
+        return self.registry.catalog
 
     def caller(self, user_id: UUID, reader: Reader | None = None) -> Caller:
         """A user as a caller, with unit, teams and time zone. Raises Unauthenticated for an unknown or disabled one."""

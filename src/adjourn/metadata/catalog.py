@@ -1,6 +1,7 @@
-"""Reading the metadata files into a Catalog, and checking that they fit together.
+"""Reading metadata documents into a Catalog, and checking that they fit together.
 
-One JSON file per table under `data/`. A lookup without a relationship of its own gets one with the name that Dataverse
+One JSON file per table under `data/`; what callers make at run time are documents of the same form (`customizing`), laid
+over them. A lookup without a relationship of its own gets one with the name that Dataverse
 would give it; a many-to-one read from the other end is the one-to-many. Choices, Booleans and lookups bring their
 derived name columns (`statecodename`, `createdbyname`).
 """
@@ -11,25 +12,50 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from adjourn.metadata.model import Catalog, Choice, Column, ColumnType, ManyToMany, Option, Relationship, Table
+from adjourn.metadata.model import (
+    AlternateKey,
+    Catalog,
+    Choice,
+    Column,
+    ColumnType,
+    ManyToMany,
+    Option,
+    Relationship,
+    Table,
+)
 
 _YES_NO = ("No", "Yes")
 _NAME_LENGTH = 4000
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|_")
 
 
+Document = Mapping[str, Any]
+"""What one file holds: `table`, `columns`, `choices`, `relationships`, `keys`."""
+
+
 class MetadataError(Exception):
-    """A metadata file contradicts itself or another one; names the file."""
+    """A metadata document contradicts itself or another one; names it."""
 
 
 @cache
 def load() -> Catalog:
     """The tables that ship with adjourn. Raises MetadataError."""
-    raw = dict(_files())
+    return build(shipped())
+
+
+@cache
+def shipped() -> Mapping[str, Document]:
+    """The documents that ship with adjourn, by logical name."""
+    return MappingProxyType(dict(_files()))
+
+
+def build(raw: Mapping[str, Document], version: int = 1) -> Catalog:
+    """The catalog of these documents. Raises MetadataError."""
     for name, document in raw.items():
         if document["table"]["logical"] != name:
             raise MetadataError(f"{name}.json describes table '{document['table']['logical']}'")
@@ -40,6 +66,7 @@ def load() -> Catalog:
         tables,
         _unique({table.entityset: table for table in tables.values()}, len(tables), "entity set"),
         _unique({table.object_type_code: table for table in tables.values()}, len(tables), "object type code"),
+        version,
     )
 
 
@@ -103,11 +130,23 @@ def _table(
         many_to_many=joined,
         is_activity=header.get("is_activity", False),
         is_intersect=header.get("is_intersect", False),
+        custom=header.get("custom", False),
+        customizable=header.get("custom", False) or header.get("customizable", False),
+        description=header.get("description", ""),
         events=header.get("events", True),
+        keys=tuple(_keys(name, document, columns)),
         by_property={c.property: c for c in columns.values() if c.readable and c.storage != "derived"},
         by_navigation=by_navigation,
         by_collection=by_collection,
     )
+
+
+def _keys(name: str, document: Document, columns: Mapping[str, Column]) -> Iterator[AlternateKey]:
+    for entry in document.get("keys", ()):
+        for column in entry["columns"]:
+            if column not in columns:
+                raise MetadataError(f"{name}.json: key '{entry['name']}' names '{column}', which is no column")
+        yield AlternateKey(entry["name"], entry["schema"], entry.get("display", ""), tuple(entry["columns"]))
 
 
 def _check_states(name: str, columns: Mapping[str, Column]) -> None:
@@ -162,6 +201,9 @@ def _column(table: str, entry: Mapping[str, Any], choices: Mapping[str, Choice],
         targets=tuple(entry.get("targets", ())),
         choice=choice,
         storage=entry.get("storage", "row"),
+        description=entry.get("description", ""),
+        custom=entry.get("custom", False),
+        format=entry.get("format"),
     )
 
 
@@ -179,6 +221,7 @@ def _derived(column: Column, length: int) -> Iterator[Column]:
             max_length=length,
             storage="derived",
             derives=column.logical,
+            custom=column.custom,
         )
 
 

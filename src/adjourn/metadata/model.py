@@ -107,6 +107,8 @@ class Column:
     description: str = ""
     custom: bool = False
     """Made by a caller, not shipped with adjourn."""
+    format: str | None = None
+    """How clients are to show it (Email, Url, Phone …), where it is not the usual of its type."""
 
     @property
     def polymorphic(self) -> bool:
@@ -165,6 +167,16 @@ class ManyToMany:
 
 
 @dataclass(frozen=True, slots=True)
+class AlternateKey:
+    """Columns whose values name one record, `accounts(accountnumber='A-1')`; a unique index keeps it so."""
+
+    name: str
+    schema: str
+    display: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """One table with everything that is known of it.
 
@@ -189,10 +201,13 @@ class Table:
     is_activity: bool = False
     is_intersect: bool = False
     custom: bool = False
-    """Made by a caller: it may be changed and dropped by metadata requests, those that ship with adjourn may not."""
+    """Made by a caller: metadata requests may change and drop it, those that ship with adjourn they may not."""
+    customizable: bool = False
+    """Takes columns, relationships and keys of callers: their own tables, and the business tables that ship."""
     description: str = ""
     events: bool = True
     """Whether steps may be registered on its Create, Update and Delete (not on asyncoperation)."""
+    keys: tuple[AlternateKey, ...] = ()
     by_property: Mapping[str, Column] = field(default_factory=dict)
     """The readable columns by their OData name."""
     by_navigation: Mapping[str, Relationship] = field(default_factory=dict)

@@ -5,12 +5,13 @@ Written once, with fixed ids, so that any host may do it and they all agree. Run
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
 from adjourn import config
-from adjourn.metadata.model import Catalog, Reference
+from adjourn.metadata.model import Catalog, Reference, Table
 from adjourn.pipeline import core
 from adjourn.pipeline.messages import MESSAGES
 from adjourn.pipeline.record import Record
@@ -87,14 +88,24 @@ def _write_all(tx: Transaction, catalog: Catalog, now: datetime) -> None:
     )
     for name in PLATFORM_MESSAGES:
         put("sdkmessage", message_id(name), name=name, categoryname="CrmPlatform", isactive=True)
-        for table in catalog.tables.values():
-            if name != "WhoAmI" and table.events and not table.is_intersect:
-                put(
-                    "sdkmessagefilter",
-                    filter_id(name, table.logical),
-                    name=f"{name} of {table.logical}",
-                    sdkmessageid=Reference("sdkmessage", message_id(name)),
-                    primaryobjecttypecode=table.logical,
-                    secondaryobjecttypecode="none",
-                    iscustomprocessingstepallowed=True,
-                )
+    write_filters(tx, catalog, catalog.tables.values())
+
+
+def write_filters(tx: Transaction, catalog: Catalog, tables: Iterable[Table]) -> None:
+    """The sdkmessagefilter rows that let steps be registered on these tables."""
+    definition = catalog.table("sdkmessagefilter")
+    for table in tables:
+        if not table.events or table.is_intersect:
+            continue
+        for name in PLATFORM_MESSAGES:
+            if name != "WhoAmI":
+                values = {
+                    "name": f"{name} of {table.logical}",
+                    "sdkmessageid": Reference("sdkmessage", message_id(name)),
+                    "primaryobjecttypecode": table.logical,
+                    "secondaryobjecttypecode": "none",
+                    "iscustomprocessingstepallowed": True,
+                }
+                record_id = filter_id(name, table.logical)
+                core.complete(definition, values, record_id, PLATFORM, tx.now)
+                write.insert(tx, definition, values)

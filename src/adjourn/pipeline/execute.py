@@ -55,6 +55,10 @@ class _Stale(Exception):
     """The registrations changed between looking them up and the transaction; begin again with the new ones."""
 
 
+class _OtherMetadata(_Stale):
+    """The tables changed as well: what was checked against them must be checked again."""
+
+
 class _UserCode(Exception):
     """An operation inside a grouped unit has synchronous steps: begin again in a transaction that may run them."""
 
@@ -94,7 +98,7 @@ class Flow:
 
     @property
     def catalog(self) -> Catalog:
-        return self.pipeline.catalog
+        return self.unit.snapshot.catalog if self.unit is not None else self.pipeline.catalog
 
     @property
     def table(self) -> str | None:
@@ -126,20 +130,27 @@ class Pipeline:
     def __init__(
         self,
         store: Store,
-        catalog: Catalog,
         registry: Registry,
         client: Callable[[Call], Any],
         caller: Callable[[UUID, Reader | None], Caller],
         organization_name: str,
     ) -> None:
         self.store = store
-        self.catalog = catalog
         self.registry = registry
         self.organization_name = organization_name
         self._client = client
         """Makes the Organization that a step gets, bound to a call."""
         self._caller = caller
         self._units: dict[int, Unit] = {}
+
+    @property
+    def catalog(self) -> Catalog:
+        """The tables as of the last look at the configuration."""
+        return self.registry.catalog
+
+    def unit_of(self, call: Call) -> Unit | None:
+        """The unit that a call is made in, if it is made in one."""
+        return self._units.get(id(call.transaction)) if call.transaction is not None else None
 
     def execute(self, request: Request, call: Call) -> dict[str, Any]:
         """Run a message for a caller; returns its output parameters.
@@ -150,8 +161,15 @@ class Pipeline:
         message = MESSAGES.get(request.message)
         if message is None:
             return self._execute_own(request, call)
-        prepared = message.prepare(self.catalog, request)
-        return self.run(request.message, prepared, message.perform, call, reads=message.reads)
+        unit = self.unit_of(call)
+        for _ in range(_STALE_ATTEMPTS_MAX):
+            catalog = unit.snapshot.catalog if unit is not None else self.catalog
+            prepared = message.prepare(catalog, request)
+            try:
+                return self.run(request.message, prepared, message.perform, call, reads=message.reads, catalog=catalog)
+            except _OtherMetadata:
+                continue
+        raise errors.Busy("The metadata changes too quickly for the operation to run; try again.")
 
     def run(
         self,
@@ -163,10 +181,14 @@ class Pipeline:
         reads: bool = False,
         user_code: bool = False,
         label: str = "",
+        catalog: Catalog | None = None,
     ) -> dict[str, Any]:
-        """Take a prepared message through its stages, in the kind of transaction that its steps demand."""
+        """Take a prepared message through its stages, in the kind of transaction that its steps demand.
+
+        catalog: what `prepared` was checked against; raises _OtherMetadata if that is no longer true.
+        """
         for _ in range(_STALE_ATTEMPTS_MAX):
-            unit = self._units.get(id(call.transaction)) if call.transaction is not None else None
+            unit = self.unit_of(call)
             snapshot = unit.snapshot if unit else self.registry.cached()
             steps = snapshot.steps(message, prepared.table)
             flow = Flow(
@@ -190,8 +212,12 @@ class Pipeline:
                     except _UserCode as inner:
                         with self.transaction(str(inner), snapshot) as unit:
                             return self._run_stages(flow, steps, unit)
+            except _OtherMetadata:
+                raise
             except _Stale:
                 self.registry.refresh()
+                if catalog is not None and self.catalog is not catalog:
+                    raise _OtherMetadata from None
         raise errors.Busy("The registered steps change too quickly for the operation to run; try again.")
 
     @contextmanager

@@ -1,7 +1,7 @@
-"""Which steps and messages are registered, as the rows of the database say; read once per change of those rows.
+"""What is configured, as the rows of the database say: steps and messages, and the metadata; read once per change of those rows.
 
-`configversion` in the database rises with every change of a step, an image, a plug-in type, a message or a user,
-whoever made it. A snapshot belongs to one version: the pipeline compares inside its transaction and takes the new one
+`configversion` in the database rises with every change of a step, an image, a plug-in type, a message, a user or the
+metadata, whoever made it. A snapshot belongs to one version: the pipeline compares inside its transaction and takes the new one
 when they differ, so a step that was disabled a moment ago never makes another job.
 """
 
@@ -15,11 +15,14 @@ from uuid import UUID
 
 from adjourn import runtime
 from adjourn.errors import AdjournError, InvalidRequest, UnknownResource, nearest
+from adjourn.metadata.catalog import load as shipped_catalog
+from adjourn.metadata.customizing import catalog_of
 from adjourn.metadata.model import Catalog
+from adjourn.pipeline import metadata_documents
 from adjourn.pipeline.read import ask
 from adjourn.query import write
 from adjourn.query.tree import Attribute, Link, Order, Query
-from adjourn.store.contract import Reader, Store
+from adjourn.store.contract import Reader, Row, Store
 
 PRE_IMAGE, POST_IMAGE, BOTH_IMAGES = 0, 1, 2
 ENABLED = 0
@@ -83,6 +86,8 @@ class Snapshot:
     message_names: frozenset[str]
     tracing: int
     """organization.plugintracelogsetting: which runs leave a trace log."""
+    catalog: Catalog
+    """The tables, those of callers among them."""
     cached: dict[Any, Any] = field(default_factory=dict)
     """What others derive from it and want dropped with it (callers by user id)."""
 
@@ -103,22 +108,36 @@ class Snapshot:
 class Registry:
     """The current snapshot, and how to get the next one."""
 
-    def __init__(self, store: Store, catalog: Catalog) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._catalog = catalog
         self._lock = runtime.lock()
         self._snapshot: Snapshot | None = None
+        self._built: tuple[list[Row], Catalog] = ([], shipped_catalog())
 
     def current(self, reader: Reader) -> Snapshot:
         """The snapshot that fits what `reader` sees."""
         version = write.config_version(reader)
         snapshot = self._snapshot
         if snapshot is None or snapshot.version != version:
-            snapshot = load(reader, self._catalog, version)
+            snapshot = load(reader, self._catalog(reader, version), version)
             # Not kept while its rows may still be rolled back: a version that never was would be seen by others.
             if not hasattr(reader, "execute"):
                 self._snapshot = snapshot
         return snapshot
+
+    def _catalog(self, reader: Reader, version: int) -> Catalog:
+        """The same object as long as the documents are the same: plans are kept by it."""
+        rows = metadata_documents.rows(reader)
+        documents, catalog = self._built
+        if rows != documents:
+            catalog = catalog_of(metadata_documents.additions(rows), version) if rows else shipped_catalog()
+            self._built = (rows, catalog)
+        return catalog
+
+    @property
+    def catalog(self) -> Catalog:
+        """The tables as of the last snapshot."""
+        return self.cached().catalog
 
     def cached(self) -> Snapshot:
         """The last snapshot seen, without asking whether it is still true; for what is verified later."""
@@ -211,7 +230,13 @@ def load(reader: Reader, catalog: Catalog, version: int) -> Snapshot:
     }
     tracing = max((row["plugintracelogsetting"] or 0 for row in ask(reader, catalog, _SETTINGS)), default=0)
     return Snapshot(
-        version, by_id, {event: tuple(steps) for event, steps in by_event.items()}, messages, frozenset(names), tracing
+        version,
+        by_id,
+        {event: tuple(steps) for event, steps in by_event.items()},
+        messages,
+        frozenset(names),
+        tracing,
+        catalog,
     )
 
 

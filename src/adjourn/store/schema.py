@@ -7,6 +7,7 @@ Dataverse's delete rules are the pipeline's.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 
 from adjourn.metadata.model import Catalog, Column, ColumnType, Table
@@ -47,13 +48,7 @@ _TYPES: dict[ColumnType, tuple[str, str]] = {
 
 def missing(catalog: Catalog, dialect: Dialect, present: Mapping[str, set[str]]) -> Iterator[str]:
     """The DDL that is still missing. present: the columns of each table that the database has."""
-    for table in catalog.tables.values():
-        columns = dict(_columns(table, dialect))
-        existing = present.get(table.logical, set())
-        if not existing:
-            yield _create(table, columns, dialect)
-        for name in [name for name in columns if name not in existing] if existing else ():
-            yield f'ALTER TABLE "{table.logical}" ADD COLUMN "{name}" {columns[name]}'
+    yield from missing_tables(catalog, dialect, present)
     if JOB_TEXT not in present:
         texts = ", ".join(f'"{column.logical}" {_type(column, dialect)}' for column in _texts(catalog.tables[JOB]))
         key = "INTEGER" if dialect == "sqlite" else "bigint"
@@ -62,6 +57,27 @@ def missing(catalog: Catalog, dialect: Dialect, present: Mapping[str, set[str]])
         yield "CREATE TABLE configversion (version bigint NOT NULL)"
         yield "INSERT INTO configversion (version) VALUES (1)"
         yield from _configuration_triggers(dialect)
+
+
+def missing_tables(catalog: Catalog, dialect: Dialect, present: Mapping[str, set[str]]) -> Iterator[str]:
+    """CREATE TABLE and ADD COLUMN for the tables of a catalog."""
+    for table in catalog.tables.values():
+        columns = dict(_columns(table, dialect))
+        existing = present.get(table.logical, set())
+        if not existing:
+            yield _create(table, columns, dialect)
+        for name in [name for name in columns if name not in existing] if existing else ():
+            yield f'ALTER TABLE "{table.logical}" ADD COLUMN "{name}" {columns[name]}'
+
+
+def sql_columns(table: Table) -> list[str]:
+    """The names of a table's columns in the database."""
+    return [name for name, _ in _columns(table, "sqlite")]
+
+
+def short(name: str) -> str:
+    """A name that fits into PostgreSQL's 63 bytes beside a prefix, different for different names."""
+    return name if len(name) <= 50 else f"{name[:37]}_{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 def _create(table: Table, columns: dict[str, str], dialect: Dialect) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid5
 
-from adjourn.metadata.model import Choice, Column, ColumnType, ManyToMany, Option, Relationship, Table
+from adjourn.metadata.model import AlternateKey, Choice, Column, ColumnType, ManyToMany, Option, Relationship, Table
 
 Document = dict[str, Any]
 NAMESPACE = "Microsoft.Dynamics.CRM."
@@ -60,6 +60,7 @@ def label(text: str) -> Document:
 def entity(table: Table) -> Document:
     """EntityMetadata."""
     managed = _managed(table.custom)
+    open_ = _managed(table.customizable)
     return {
         "MetadataId": table_id(table),
         "HasChanged": None,
@@ -83,12 +84,12 @@ def entity(table: Table) -> Document:
         "IsAvailableOffline": False,
         "IsChildEntity": False,
         "IsCustomEntity": table.custom,
-        "IsCustomizable": managed,
+        "IsCustomizable": open_,
         "IsRenameable": managed,
         "IsMappable": managed,
         "IsAuditEnabled": {**managed, "Value": False},
         "IsValidForQueue": {**managed, "Value": False},
-        "CanCreateAttributes": managed,
+        "CanCreateAttributes": open_,
         "CanCreateForms": {**managed, "Value": False},
         "CanCreateViews": {**managed, "Value": False},
         "IsIntersect": table.is_intersect,
@@ -114,7 +115,7 @@ def attributes(table: Table) -> Iterator[Document]:
 
 def attribute(table: Table, column: Column) -> Document:
     """The AttributeMetadata of a column, with what its type adds."""
-    kind = _kind(column)
+    kind = kind_of(column)
     document: Document = {
         "@odata.type": f"#{NAMESPACE}{kind}AttributeMetadata",
         "MetadataId": metadata_id(table.logical, column.logical),
@@ -161,6 +162,10 @@ def attribute(table: Table, column: Column) -> Document:
         "SourceType": 0 if column.storage == "row" else None,
         **_FORMATS.get(column.type, {}),
     }
+    if column.format is not None:
+        document["Format"] = column.format
+        if column.type is ColumnType.STRING:
+            document["FormatName"] = {"Value": column.format}
     if column.type in (ColumnType.STRING, ColumnType.MEMO):
         document["MaxLength"] = column.max_length
     if column.type is ColumnType.STRING:
@@ -281,7 +286,31 @@ def many_to_many(found: ManyToMany, tables: dict[str, Table]) -> Document:
     }
 
 
-def _kind(column: Column) -> str:
+def key_id(table: Table, name: str) -> str:
+    return metadata_id("key", table.logical, name)
+
+
+def key(table: Table, found: AlternateKey) -> Document:
+    """EntityKeyMetadata."""
+    return {
+        "MetadataId": key_id(table, found.name),
+        "HasChanged": None,
+        "LogicalName": found.name,
+        "SchemaName": found.schema,
+        "DisplayName": label(found.display),
+        "EntityLogicalName": table.logical,
+        "KeyAttributes": list(found.columns),
+        "EntityKeyIndexStatus": "Active",
+        "AsyncJob": None,
+        "IsExportKey": False,
+        "IsSynchronous": True,
+        "IsManaged": False,
+        "IsCustomizable": _managed(True),
+        "IntroducedVersion": _INTRODUCED,
+    }
+
+
+def kind_of(column: Column) -> str:
     """The name of the metadata type that describes a column."""
     return _ATTRIBUTES.get(column.type, column.type.value)
 

@@ -55,7 +55,8 @@ def _entities(exchange: Exchange, catalog: Catalog, first: Segment, rest: list[S
     return _collection(exchange, documents, part, deeper, inner)
 
 
-def _relationships(exchange: Exchange, catalog: Catalog, first: Segment, rest: list[Segment]) -> Answer:
+def relationship_documents(catalog: Catalog) -> list[Document]:
+    """All relationships, each once."""
     tables = dict(catalog.tables)
     documents = {
         document["SchemaName"]: document
@@ -65,7 +66,11 @@ def _relationships(exchange: Exchange, catalog: Catalog, first: Segment, rest: l
             *(shapes.many_to_many(found, tables) for found in table.many_to_many),
         )
     }
-    return _collection(exchange, list(documents.values()), first, rest, {})
+    return list(documents.values())
+
+
+def _relationships(exchange: Exchange, catalog: Catalog, first: Segment, rest: list[Segment]) -> Answer:
+    return _collection(exchange, relationship_documents(catalog), first, rest, {})
 
 
 def _option_sets(exchange: Exchange, catalog: Catalog, first: Segment, rest: list[Segment]) -> Answer:
@@ -80,7 +85,7 @@ ROOTS: dict[str, Callable[[Exchange, Catalog, Segment, list[Segment]], Answer]] 
 }
 _COLLECTIONS: dict[str, Callable[[Catalog, Table], list[Document]]] = {
     "Attributes": lambda catalog, table: list(shapes.attributes(table)),
-    "Keys": lambda catalog, table: [],
+    "Keys": lambda catalog, table: [shapes.key(table, key) for key in table.keys],
     "OneToManyRelationships": lambda catalog, table: [
         shapes.many_to_one(found, dict(catalog.tables)) for found in table.one_to_many
     ],
@@ -150,6 +155,11 @@ def _attribute_expanders(table: Table) -> dict[str, Expander]:
         "OptionSet": lambda document: shapes.option_set(table, table.columns[document["LogicalName"]]),
         "GlobalOptionSet": lambda document: None,
     }
+
+
+def key_of(documents: Iterable[Document], segment: Segment) -> Document:
+    """The document that a segment's key means. Raises NotFound with the nearest name, InvalidRequest."""
+    return _by_key(documents, segment.arguments or "", _SINGULAR[segment.name])
 
 
 def _by_key(documents: Iterable[Document], arguments: str, kind: str) -> Document:

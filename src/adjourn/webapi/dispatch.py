@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from adjourn.errors import InvalidRequest, NotSupported, UnknownResource, nearest
 from adjourn.service import Service
-from adjourn.webapi import bulk, csdl, definitions, failures, operations, read, resource, write
+from adjourn.webapi import bulk, csdl, definition_write, definitions, failures, operations, read, resource, write
 from adjourn.webapi.exchange import Answer, Exchange
 from adjourn.webapi.resource import Resource
 
@@ -38,9 +38,7 @@ def answer(exchange: Exchange, service: Service) -> Answer:
     if first.name == "$metadata" and len(segments) == 1:
         return csdl.document(service) if exchange.method == "GET" else failures.wrong_verb(exchange.method, ("GET",))
     if first.name in definitions.ROOTS:
-        if exchange.method != "GET":
-            return failures.wrong_verb(exchange.method, ("GET",))
-        return definitions.get(exchange, service)
+        return (definitions.get if exchange.method == "GET" else definition_write.change)(exchange, service)
     if len(segments) == 2 and (action := segments[1].name.removeprefix(resource.NAMESPACE)) in bulk.ACTIONS:
         return _bulk(exchange, service, action)
     found = resource.resolve(segments, service.catalog)

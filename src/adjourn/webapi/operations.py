@@ -15,11 +15,12 @@ from adjourn.errors import InvalidRequest, UnknownResource, nearest
 from adjourn.metadata import values
 from adjourn.pipeline.call import Request
 from adjourn.service import EXECUTE_ASYNC, Service
-from adjourn.webapi import payload, resource, url
+from adjourn.webapi import definition_write, metadata_changes, payload, resource, url
 from adjourn.webapi.exchange import Answer, Exchange, json_answer, json_object, no_content
 from adjourn.webapi.url import Segment
 
 _DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+CREATE_ENTITIES = "CreateEntities"
 _CASE_ORDER = ("BusinessUnitId", "UserId", "OrganizationId")
 EXECUTE_ASYNC_PARAMETERS = (
     ("MessageName", "Edm.String", True),
@@ -34,7 +35,7 @@ EXECUTE_ASYNC_PARAMETERS = (
 
 def names(service: Service) -> list[str]:
     """Everything that can be called without a record."""
-    return [*FUNCTIONS, EXECUTE_ASYNC, *service.messages()]
+    return [*FUNCTIONS, EXECUTE_ASYNC, CREATE_ENTITIES, *service.messages()]
 
 
 def call_function(exchange: Exchange, service: Service, segment: Segment) -> Answer | None:
@@ -42,7 +43,7 @@ def call_function(exchange: Exchange, service: Service, segment: Segment) -> Ans
     found = FUNCTIONS.get(segment.name)
     if found is not None:
         return found(exchange, service, _arguments(exchange, segment))
-    if segment.name == EXECUTE_ASYNC or segment.name in service.messages():
+    if segment.name in (EXECUTE_ASYNC, CREATE_ENTITIES) or segment.name in service.messages():
         raise no_resource(exchange)
     return None
 
@@ -51,6 +52,8 @@ def call_action(exchange: Exchange, service: Service, segment: Segment) -> Answe
     """POST of an action; None if there is none of this name. Raises UnknownResource for a function."""
     if segment.name in FUNCTIONS:
         raise no_resource(exchange)
+    if segment.name == CREATE_ENTITIES:
+        return definition_write.create_entities(exchange, service)
     if segment.name != EXECUTE_ASYNC and segment.name not in service.messages():
         return None
     if segment.arguments:
@@ -99,7 +102,10 @@ def _who_am_i(exchange: Exchange, service: Service, arguments: Mapping[str, Any]
     return _response(exchange, "WhoAmI", {name: answer[name] for name in _CASE_ORDER})
 
 
-FUNCTIONS: dict[str, Callable[[Exchange, Service, Mapping[str, Any]], Answer]] = {"WhoAmI": _who_am_i}
+FUNCTIONS: dict[str, Callable[[Exchange, Service, Mapping[str, Any]], Answer]] = {
+    "WhoAmI": _who_am_i,
+    "RetrieveMetadataChanges": metadata_changes.retrieve,
+}
 
 
 def _arguments(exchange: Exchange, segment: Segment) -> dict[str, Any]:

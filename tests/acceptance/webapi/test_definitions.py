@@ -64,7 +64,7 @@ def test_choices_come_with_their_options(http: httpx.Client) -> None:
         ("LogicalName in ('task','fax','nothing')", {"task", "fax"}),
         ("ObjectTypeCode ge 1 and ObjectTypeCode le 2", {"account", "contact"}),
         ("OwnershipType eq Microsoft.Dynamics.CRM.OwnershipTypes'UserOwned' and endswith(LogicalName,'nt')", None),
-        ("IsCustomizable/Value eq true", set()),
+        ("IsCustomizable/Value eq true and IsActivity eq false", {"account", "contact", "contract"}),
         ("PrimaryNameAttribute eq null and LogicalName eq 'teammembership'", {"teammembership"}),
     ],
 )

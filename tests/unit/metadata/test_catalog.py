@@ -284,7 +284,7 @@ def test_loading_is_quick_and_done_once() -> None:
 def _broken(monkeypatch: pytest.MonkeyPatch, table: str, change: Any) -> None:
     documents = msgspec.json.decode(msgspec.json.encode(dict(reading._files())))
     change(documents[table])
-    monkeypatch.setattr(reading, "_files", lambda: iter(documents.items()))
+    monkeypatch.setattr(reading, "shipped", lambda: documents)
 
 
 def _without_choice(document: Any) -> None:

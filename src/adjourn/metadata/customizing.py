@@ -1,0 +1,481 @@
+"""Tables, columns, relationships and keys that callers make at run time: documents of the shipped form, laid over those.
+
+`Additions` holds one document per table: a whole one for a table of the caller's, and only `columns`, `choices`,
+`relationships` and `keys` for a table that ships. Each change is checked here, against the catalog that it would make;
+`store.schema` knows what it means for the database, the pipeline's `customization` carries it out.
+Source: webapi.md §17 and the request shapes of clients (clients.md).
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from adjourn.errors import Duplicate, InvalidRequest, NotFound, NotSupported, nearest
+from adjourn.metadata.catalog import MetadataError, build, shipped
+from adjourn.metadata.model import Catalog, ColumnType, Table
+
+Additions = dict[str, dict[str, Any]]
+Entry = dict[str, Any]
+"""A column as a metadata document has it; `options` lists those of a choice of its own."""
+
+INVALID_METADATA = 0x8004023A
+HAS_DEPENDENTS = 0x8004F01F
+NO_SUCH_PART = 0x80060888
+FIRST_TYPE_CODE = 10_000
+COLUMNS_MAX = 800
+KEYS_MAX = 10
+KEY_COLUMNS_MAX = 16
+OPTIONS_MAX = 1000
+INT_MAX = 2**31 - 1
+STORED_MAX = 2**63 - 1
+DELETE_RULES = ("NoCascade", "Cascade", "RemoveLink", "Restrict")
+_MESSAGES = (
+    "Create", "Retrieve", "RetrieveMultiple", "Update", "Upsert", "Delete", "Associate", "Disassociate", "Assign", "SetState",
+)  # fmt: skip
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{1,7}_[A-Za-z][A-Za-z0-9_]{0,40}")
+_JOB = "asyncoperation"
+_TEXT_MAX = {ColumnType.STRING: 4000, ColumnType.MEMO: 1_048_576}
+_PRECISION_MAX = {ColumnType.DECIMAL: 10, ColumnType.MONEY: 4, ColumnType.DOUBLE: 5}
+_BOUNDS = {
+    ColumnType.INTEGER: INT_MAX,
+    ColumnType.DECIMAL: 100_000_000_000,
+    ColumnType.DOUBLE: 100_000_000_000,
+    ColumnType.MONEY: 922_337_203_685_477,
+}
+_KEY_TYPES = (
+    ColumnType.STRING, ColumnType.INTEGER, ColumnType.DECIMAL, ColumnType.DATETIME, ColumnType.DATE, ColumnType.LOOKUP,
+    ColumnType.PICKLIST,
+)  # fmt: skip
+_MADE = (
+    ColumnType.STRING, ColumnType.MEMO, ColumnType.INTEGER, ColumnType.BIGINT, ColumnType.DECIMAL, ColumnType.DOUBLE,
+    ColumnType.MONEY, ColumnType.BOOLEAN, ColumnType.DATETIME, ColumnType.DATE, ColumnType.PICKLIST,
+)  # fmt: skip
+_STANDARD = (
+    "createdon", "createdby", "createdonbehalfby", "modifiedon", "modifiedby", "modifiedonbehalfby", "versionnumber",
+    "importsequencenumber", "overriddencreatedon",
+)  # fmt: skip
+_OWNED = ("ownerid", "owneridtype", "owningbusinessunit", "owninguser", "owningteam")
+
+
+def combined(additions: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The shipped documents with the additions laid over them; jobs can be about every table of the callers'."""
+    documents: dict[str, Mapping[str, Any]] = dict(shipped())
+    for name, added in additions.items():
+        base = documents.get(name)
+        documents[name] = added if base is None else _over(base, added)
+    own = [name for name, added in additions.items() if "table" in added and not added["table"].get("is_intersect")]
+    if own:
+        documents[_JOB] = _regarding(documents[_JOB], {name: additions[name]["table"]["schema"] for name in own})
+    return documents
+
+
+def catalog_of(additions: Mapping[str, Mapping[str, Any]], version: int) -> Catalog:
+    """The catalog of the shipped tables and these. Raises InvalidRequest for additions that contradict each other."""
+    try:
+        return build(combined(additions), version)
+    except MetadataError as error:
+        raise InvalidRequest(
+            f"The change does not fit the rest of the metadata: {error}.", code=INVALID_METADATA
+        ) from error
+
+
+def _over(base: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **base,
+        "columns": [*base["columns"], *added.get("columns", ())],
+        "choices": {**base["choices"], **added.get("choices", {})},
+        "relationships": [*base["relationships"], *added.get("relationships", ())],
+        "keys": [*base.get("keys", ()), *added.get("keys", ())],
+    }
+
+
+def _regarding(job: Mapping[str, Any], own: Mapping[str, str]) -> dict[str, Any]:
+    columns = [
+        {**entry, "targets": [*entry["targets"], *own]} if entry["name"] == "regardingobjectid" else entry
+        for entry in job["columns"]
+    ]
+    relationships = [
+        {
+            "name": f"{schema}_AsyncOperations",
+            "column": "regardingobjectid",
+            "references": name,
+            "navigation": f"regardingobjectid_{name}",
+            "delete": "NoCascade",
+        }
+        for name, schema in own.items()
+    ]
+    return {**job, "columns": columns, "relationships": [*job["relationships"], *relationships]}
+
+
+class Customizing:
+    """Changes one after the other; `additions` and `catalog` are what they come to. The caller's additions are left alone."""
+
+    def __init__(self, additions: Mapping[str, Mapping[str, Any]], version: int) -> None:
+        self.additions: Additions = copy.deepcopy({name: dict(found) for name, found in additions.items()})
+        self._version = version
+        self.catalog = catalog_of(self.additions, version)
+
+    def create_table(self, header: Mapping[str, Any], entries: Iterable[Entry], primary: str) -> Table:
+        """A table of the caller's. header: schema, display, display_collection, description, ownership, entityset.
+
+        entries: its own columns; primary: the schema name of the one that names its records.
+        """
+        schema = _checked_name(header["schema"], "table")
+        logical = schema.lower()
+        if logical in self.catalog.tables:
+            raise Duplicate(f"Table '{logical}' already exists.", code=INVALID_METADATA, status=400)
+        ownership = header.get("ownership") or "UserOwned"
+        if ownership not in ("UserOwned", "OrganizationOwned"):
+            raise InvalidRequest(
+                f"OwnershipType must be UserOwned or OrganizationOwned, found '{str(ownership)[:100]}'."
+            )
+        collection = header.get("entityset") or _plural(logical)
+        document: dict[str, Any] = {
+            "table": {
+                "logical": logical,
+                "schema": schema,
+                "entityset": collection,
+                "display": header.get("display") or schema,
+                "display_collection": header.get("display_collection") or _plural(header.get("display") or schema),
+                "description": header.get("description") or "",
+                "primary_id": f"{logical}id",
+                "primary_name": primary.lower(),
+                "object_type_code": max(FIRST_TYPE_CODE, max(self.catalog.by_type_code) + 1),
+                "ownership": ownership,
+                "messages": [m for m in _MESSAGES if ownership == "UserOwned" or m != "Assign"],
+                "custom": True,
+            },
+            "columns": [
+                {"name": f"{logical}id", "schema": f"{schema}Id", "type": "Uniqueidentifier", "required": True, "update": False},
+                *_standard(ownership),
+            ],
+            "choices": {name: shipped()["account"]["choices"][name] for name in ("statecode", "statuscode")},
+            "relationships": [],
+            "keys": [],
+        }  # fmt: skip
+        self.additions[logical] = document
+        for entry in entries:
+            self._add_column(logical, entry)
+        if primary.lower() not in {entry["name"] for entry in document["columns"] if entry["type"] == "String"}:
+            raise InvalidRequest(f"The primary name column '{primary[:100]}' must be one of the table's text columns.")
+        return self._rebuilt().tables[logical]
+
+    def update_table(self, table: Table, changes: Mapping[str, Any]) -> None:
+        """Change display, display_collection or description of a caller's own table."""
+        self._own(table)
+        self.additions[table.logical]["table"].update(changes)
+        self._rebuilt()
+
+    def delete_table(self, table: Table) -> None:
+        """Drop a caller's own table with its many-to-many relationships. Refused while lookups of others lead to it."""
+        self._own(table)
+        holders = [
+            f"{found.referencing}.{found.column}"
+            for found in table.one_to_many
+            if found.referencing not in (table.logical, _JOB)
+        ]
+        if holders:
+            raise _depended(f"Table '{table.logical}'", f"lookups lead to it: {', '.join(sorted(holders))[:300]}")
+        if table.is_intersect:
+            raise NotSupported(f"'{table.logical}' belongs to a relationship: delete that.", status=400)
+        for joined in table.many_to_many:
+            self.additions.pop(joined.intersect, None)
+        del self.additions[table.logical]
+        self._rebuilt()
+
+    def create_column(self, table: Table, entry: Entry) -> None:
+        """A column on a caller's own table, or on a business table that ships."""
+        self._customizable(table)
+        self._add_column(table.logical, entry)
+        self._rebuilt()
+
+    def update_column(self, table: Table, name: str, entry: Entry) -> None:
+        """Change what may change of a column: texts, bounds, lengths, precision, whether it is required, options."""
+        held = self._own_column(table, name)
+        document = self.additions[table.logical]
+        if entry["type"] != held["type"] or entry["schema"].lower() != name:
+            raise InvalidRequest(
+                f"Name and type of column '{name}' ({held['type']}) cannot change.", code=INVALID_METADATA
+            )
+        options = entry.pop("options", None)
+        if held["type"] != "Lookup":
+            _checked_entry(entry)
+        held.update({key: value for key, value in entry.items() if key not in ("name", "schema", "targets", "choice")})
+        if options is not None:
+            document["choices"][held["choice"]] = _checked_options(options, name)
+        self._rebuilt()
+
+    def delete_column(self, table: Table, name: str) -> None:
+        """Drop a column, with its relationships. Refused for the primary name and for columns of a key."""
+        self._own_column(table, name)
+        if name == table.primary_name:
+            raise InvalidRequest(f"'{name}' names the records of table '{table.logical}' and cannot be deleted.")
+        for key in table.keys:
+            if name in key.columns:
+                raise _depended(f"Column '{name}'", f"key '{key.name}' is made of it")
+        document = self.additions[table.logical]
+        document["columns"] = [entry for entry in document["columns"] if entry["name"] != name]
+        document["relationships"] = [found for found in document["relationships"] if found["column"] != name]
+        document["choices"].pop(name, None)
+        self._rebuilt()
+
+    def create_lookup(self, relationship: Mapping[str, Any], entry: Entry) -> None:
+        """A one-to-many relationship with the lookup that carries it.
+
+        relationship: schema, referenced, referencing, delete (the rule); entry: the lookup's schema, display, required.
+        """
+        name = _checked_name(relationship["schema"], "relationship")
+        referenced, referencing = self._table(relationship["referenced"]), self._table(relationship["referencing"])
+        self._customizable(referencing)
+        self._free_relationship(name)
+        if referenced.is_intersect:
+            raise InvalidRequest(f"'{referenced.logical}' joins two tables; no lookup can lead to it.")
+        rule = relationship.get("delete") or "RemoveLink"
+        if rule not in DELETE_RULES:
+            raise InvalidRequest(
+                f"CascadeConfiguration/Delete must be one of {', '.join(DELETE_RULES)}, found '{rule}'."
+            )
+        schema = _checked_name(entry["schema"], "column")
+        self._add_column(referencing.logical, {**entry, "type": "Lookup", "targets": [referenced.logical]})
+        self.additions[referencing.logical]["relationships"].append(
+            {"name": name, "column": schema.lower(), "references": referenced.logical, "navigation": schema, "delete": rule}
+        )  # fmt: skip
+        self._rebuilt()
+
+    def create_many_to_many(self, schema: str, first: str, second: str, intersect: str) -> None:
+        """A many-to-many relationship with the table that joins the two."""
+        name = _checked_name(schema, "relationship")
+        table = _checked_name(intersect, "table")
+        self._free_relationship(name)
+        if table.lower() in self.catalog.tables:
+            raise Duplicate(f"Table '{table.lower()}' already exists.", code=INVALID_METADATA, status=400)
+        sides = [self._table(first), self._table(second)]
+        for side in sides:
+            self._customizable(side)
+        if sides[0].logical == sides[1].logical:
+            raise NotSupported("A many-to-many relationship of a table with itself is not supported.", status=400)
+        columns = [side.primary_id for side in sides]
+        logical = table.lower()
+        self.additions[logical] = {
+            "table": {
+                "logical": logical, "schema": table, "entityset": f"{logical}set", "display": table, "display_collection": table,
+                "primary_id": f"{logical}id", "primary_name": None, "ownership": "None", "events": False, "is_intersect": True,
+                "object_type_code": max(FIRST_TYPE_CODE, max(self.catalog.by_type_code) + 1), "custom": True,
+                "messages": ["Retrieve", "RetrieveMultiple"],
+                "joins": {"name": name, "table1": sides[0].logical, "column1": columns[0],
+                          "table2": sides[1].logical, "column2": columns[1]},
+            },
+            "columns": [
+                {"name": f"{logical}id", "schema": f"{table}Id", "type": "Uniqueidentifier", "required": True, "update": False},
+                *({"name": column, "schema": column, "type": "Uniqueidentifier"} for column in columns),
+                {"name": "versionnumber", "schema": "VersionNumber", "type": "BigInt", "create": False, "update": False},
+            ],
+            "choices": {}, "relationships": [], "keys": [],
+        }  # fmt: skip
+        self._rebuilt()
+
+    def update_relationship(self, name: str, rule: str) -> None:
+        """Change what deleting the referenced record does to those that refer to it."""
+        if rule not in DELETE_RULES:
+            raise _bad_rule(rule)
+        for document in self.additions.values():
+            for found in document.get("relationships", ()):
+                if found["name"] == name:
+                    found["delete"] = rule
+                    self._rebuilt()
+                    return
+        raise NotSupported(f"Relationship '{name[:200]}' is part of the system, or joins many to many.", status=400)
+
+    def delete_relationship(self, name: str) -> None:
+        """Drop a relationship that a caller made: its lookup, or the table that joined the two."""
+        for logical, document in self.additions.items():
+            if document.get("table", {}).get("joins", {}).get("name") == name:
+                del self.additions[logical]
+                self._rebuilt()
+                return
+            for found in document.get("relationships", ()):
+                if found["name"] == name:
+                    self.delete_column(self.catalog.tables[logical], found["column"])
+                    return
+        raise NotSupported(f"Relationship '{name[:200]}' ships with adjourn and cannot be deleted.", status=400)
+
+    def create_key(self, table: Table, schema: str, columns: Iterable[str], display: str) -> None:
+        """An alternate key. That the rows have no doubles is the database's to say."""
+        self._customizable(table)
+        name = _checked_name(schema, "key").lower()
+        wanted = [column.lower() for column in columns]
+        for column in wanted:
+            found = table.columns.get(column)
+            if found is None or not found.readable or found.storage != "row":
+                raise InvalidRequest(
+                    f"Column '{column[:100]}' does not exist on table '{table.logical}'.{nearest(column, table.columns)}"
+                )
+            if found.type not in _KEY_TYPES or found.polymorphic:
+                raise InvalidRequest(
+                    f"Column '{column}' ({found.type}) cannot be part of a key.", code=INVALID_METADATA
+                )
+        if not 0 < len(set(wanted)) <= KEY_COLUMNS_MAX or len(set(wanted)) != len(wanted):
+            raise InvalidRequest(f"A key is made of 1 to {KEY_COLUMNS_MAX} different columns, found {len(wanted)}.")
+        if any(name == key.name or set(wanted) == set(key.columns) for key in table.keys):
+            raise Duplicate(f"Table '{table.logical}' has that key already.", code=INVALID_METADATA, status=400)
+        if len(table.keys) >= KEYS_MAX:
+            raise InvalidRequest(
+                f"Table '{table.logical}' has {KEYS_MAX} keys, which is the most.", code=INVALID_METADATA
+            )
+        entry = {"name": name, "schema": schema, "display": display, "columns": wanted}
+        self._document(table.logical).setdefault("keys", []).append(entry)
+        self._rebuilt()
+
+    def delete_key(self, table: Table, name: str) -> None:
+        """Drop an alternate key that a caller made."""
+        document = self._document(table.logical)
+        document["keys"] = [entry for entry in document.get("keys", ()) if entry["name"] != name]
+        self._rebuilt()
+
+    def _rebuilt(self) -> Catalog:
+        self.catalog = catalog_of(self.additions, self._version)
+        return self.catalog
+
+    def _document(self, logical: str) -> dict[str, Any]:
+        return self.additions.setdefault(logical, {"columns": [], "choices": {}, "relationships": [], "keys": []})
+
+    def _add_column(self, logical: str, entry: Entry) -> None:
+        entry = dict(entry)
+        schema = _checked_name(entry["schema"], "column")
+        name = entry["name"] = schema.lower()
+        document = self._document(logical)
+        table = self.catalog.tables.get(logical)
+        taken = {found["name"] for found in document["columns"]} | (set(table.columns) if table else set())
+        if name in taken:
+            raise Duplicate(f"Column '{name}' already exists on table '{logical}'.", code=INVALID_METADATA, status=400)
+        if len(document["columns"]) >= COLUMNS_MAX:
+            raise InvalidRequest(
+                f"Table '{logical}' has {COLUMNS_MAX} columns, which is the most.", code=INVALID_METADATA
+            )
+        options = entry.pop("options", None)
+        if entry["type"] == "Picklist":
+            document["choices"][name] = _checked_options(options or [], name)
+            entry["choice"] = name
+        if entry["type"] != "Lookup":
+            _checked_entry(entry)
+        document["columns"].append({**entry, "custom": True})
+
+    def _table(self, logical: str) -> Table:
+        found = self.catalog.tables.get(str(logical).lower())
+        if found is None:
+            raise NotFound(
+                f"Could not find an entity with name {str(logical)[:200]}.{nearest(str(logical), self.catalog.tables)}",
+                code=NO_SUCH_PART,
+            )
+        return found
+
+    def _own(self, table: Table) -> None:
+        if not table.custom:
+            raise NotSupported(
+                f"Table '{table.logical}' is part of the system and cannot be changed or deleted.", status=400
+            )
+
+    def _customizable(self, table: Table) -> None:
+        if not table.customizable:
+            raise NotSupported(
+                f"Table '{table.logical}' is part of the system: it takes no columns, relationships and keys.",
+                status=400,
+            )
+
+    def _own_column(self, table: Table, name: str) -> Entry:
+        for entry in self.additions.get(table.logical, {}).get("columns", ()):
+            if entry["name"] == name and entry.get("custom"):
+                found: Entry = entry
+                return found
+        raise NotSupported(
+            f"Column '{name[:100]}' of table '{table.logical}' is part of the system and cannot be changed or deleted.",
+            status=400,
+        )
+
+    def _free_relationship(self, name: str) -> None:
+        lowered = name.lower()
+        for table in self.catalog.tables.values():
+            taken = [found.name for found in table.many_to_one] + [found.name for found in table.many_to_many]
+            if lowered in map(str.lower, taken):
+                raise Duplicate(f"Relationship '{name}' already exists.", code=INVALID_METADATA, status=400)
+
+
+def _standard(ownership: str) -> Iterator[Entry]:
+    wanted = (*_STANDARD, *(_OWNED if ownership == "UserOwned" else ()), "statecode", "statuscode")
+    columns = {entry["name"]: entry for entry in shipped()["account"]["columns"]}
+    for name in wanted:
+        yield dict(columns[name])
+
+
+def _checked_name(schema: Any, what: str) -> str:
+    if not isinstance(schema, str) or not _NAME.fullmatch(schema):
+        raise InvalidRequest(
+            f"The schema name of a {what} has a publisher's prefix, such as new_Project, and letters, digits and "
+            f"underscores; found '{str(schema)[:100]}'.",
+            code=INVALID_METADATA,
+        )
+    return schema
+
+
+def _checked_entry(entry: Entry) -> None:
+    """Lengths, bounds and precision of a column within what its type can hold; fills in what was not said."""
+    name, kind = entry["name"], ColumnType(entry["type"])
+    if kind not in _MADE:
+        raise NotSupported(f"A column of type {kind} ('{name}') cannot be created.", status=400)
+    if kind in _TEXT_MAX:
+        length = entry.setdefault("max_length", 100 if kind is ColumnType.STRING else 2000)
+        if not isinstance(length, int) or not 1 <= length <= _TEXT_MAX[kind]:
+            raise InvalidRequest(f"MaxLength of '{name}' must be 1 to {_TEXT_MAX[kind]:,}, found {length!r}.")
+    if kind in _PRECISION_MAX:
+        precision = entry.setdefault("precision", 2)
+        if not isinstance(precision, int) or not 0 <= precision <= _PRECISION_MAX[kind]:
+            raise InvalidRequest(f"Precision of '{name}' must be 0 to {_PRECISION_MAX[kind]}, found {precision!r}.")
+    if kind in _BOUNDS:
+        _check_bounds(entry, name, kind)
+
+
+def _check_bounds(entry: Entry, name: str, kind: ColumnType) -> None:
+    most = _BOUNDS[kind]
+    if kind in (ColumnType.DECIMAL, ColumnType.MONEY):
+        # These lie in the store as whole numbers of 64 bits, scaled by the precision.
+        most = min(most, STORED_MAX // 10 ** entry["precision"])
+    for key, default in (("minimum", -most), ("maximum", most)):
+        value = entry.get(key)
+        if value is None:
+            entry[key] = default
+        elif isinstance(value, bool) or not isinstance(value, int | float) or not -most - 1 <= value <= most:
+            raise InvalidRequest(f"The bounds of '{name}' must lie within ±{most:,}, found {value!r}.")
+    if entry["minimum"] > entry["maximum"]:
+        raise InvalidRequest(f"The minimum of '{name}' is above its maximum.")
+
+
+def _checked_options(options: list[Mapping[str, Any]], name: str) -> list[dict[str, Any]]:
+    values = [option.get("value") for option in options]
+    if not 0 < len(options) <= OPTIONS_MAX:
+        raise InvalidRequest(f"Choice '{name}' needs 1 to {OPTIONS_MAX} options, found {len(options)}.")
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int) or not -INT_MAX - 1 <= value <= INT_MAX:
+            raise InvalidRequest(f"An option of '{name}' needs a whole number as its Value, found {str(value)[:50]}.")
+    if len(set(values)) != len(values):
+        raise InvalidRequest(f"Two options of '{name}' have the same Value.")
+    return [{"value": option["value"], "label": str(option.get("label") or option["value"])} for option in options]
+
+
+def _plural(name: str) -> str:
+    if re.search(r"([sxz]|[cs]h)$", name, re.IGNORECASE):
+        return f"{name}es"
+    if re.search(r"[^aeiou]y$", name, re.IGNORECASE):
+        return f"{name[:-1]}ies"
+    return f"{name}s"
+
+
+def _bad_rule(rule: object) -> InvalidRequest:
+    accepted = ", ".join(DELETE_RULES)
+    return InvalidRequest(f"CascadeConfiguration/Delete must be one of {accepted}, found '{str(rule)[:100]}'.")
+
+
+def _depended(what: str, why: str) -> InvalidRequest:
+    return InvalidRequest(f"{what} cannot be deleted because it is used: {why}.", code=HAS_DEPENDENTS)
