@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from uuid import uuid4
 
 import pandas
@@ -111,3 +112,31 @@ def test_system_jobs(client: DataverseClient, service: Serving) -> None:
     attribute = "<attribute name='asyncoperationid' alias='n' aggregate='count'/>"
     count = f"<fetch aggregate='true'><entity name='asyncoperation'>{attribute}</entity></fetch>"
     assert [row["n"] for row in client.query.fetchxml(count).execute()] == [0]
+
+
+class Phase(IntEnum):
+    PLAN = 1
+    BUILD = 2
+
+
+def test_tables_columns_lookups_and_keys_at_run_time(client: DataverseClient, companies: list[str]) -> None:
+    columns = {"new_Budget": "decimal", "new_Start": "datetime", "new_Active": "bool", "new_Phase": Phase}
+    made = client.tables.create("new_Project", columns, display_name="Project")
+    assert made["entity_set_name"] == "new_projects"
+    client.tables.add_columns("new_Project", {"new_Status": {"type": "string", "max_length": 20}})
+    client.tables.update_column("new_Project", "new_Status", {"max_length": 40})
+    assert client.tables.get_column("new_Project", "new_Status", typed=True)["MaxLength"] == 40
+    client.tables.create_lookup_field(
+        referencing_table="new_project", lookup_field_name="new_AccountId", referenced_table="account"
+    )
+    key = client.tables.create_alternate_key("new_project", "new_ByStatus", ["new_status"])
+    assert [found.metadata_id for found in client.tables.get_alternate_keys("new_project")] == [key.metadata_id]
+    values = {"new_Name": "P", "new_Budget": 5.5, "new_Phase": "BUILD", "new_Status": "s1"}
+    record = client.records.create("new_Project", {**values, "new_AccountId@odata.bind": f"/accounts({companies[0]})"})
+    found = client.records.retrieve("new_Project", record)
+    assert (found["new_name"], found["new_budget"], found["new_phase"]) == ("P", 5.5, 2)
+    assert found["_new_accountid_value"] == companies[0]
+    client.tables.remove_columns("new_Project", ["new_Start"])
+    assert "new_start" not in {column["LogicalName"] for column in client.tables.list_columns("new_Project")}
+    client.tables.delete("new_Project")
+    assert client.tables.get("new_Project") is None

@@ -167,10 +167,12 @@ def statements(dialect: Dialect) -> Statements:
             f"SELECT {_CLAIMED} FROM asyncoperation j LEFT JOIN asyncoperationtext t ON t.asyncoperationsequence = j.sequence "
             "WHERE j.statecode = 0 AND j.operationtype = :type AND j.sequence > :after ORDER BY j.sequence LIMIT :limit"
         ),
-        # PostgreSQL: the same, and claimed, in one statement; an array, because of a join it might make a scan of the table
+        # PostgreSQL: the same, and claimed, in one statement; an array, because of a join it might make a scan of the table.
+        # A job that was committed after this unit took its moment is here, too: it did not start before it was created
         lock_candidates=(
             "WITH u AS (UPDATE asyncoperation j SET statecode = 2, statuscode = 20, worker = :worker, lease = :lease, "
-            "startedon = :now, modifiedon = :now, modifiedby = :by::uuid, waitreason = NULL WHERE j.sequence = ANY(ARRAY("
+            "startedon = greatest(:now, j.createdon), modifiedon = greatest(:now, j.createdon), modifiedby = :by::uuid, "
+            "waitreason = NULL WHERE j.sequence = ANY(ARRAY("
             "SELECT sequence FROM asyncoperation WHERE statecode = 0 AND operationtype = :type AND sequence > :after "
             f"ORDER BY sequence LIMIT :limit{skip})) RETURNING j.*) "
             f"SELECT {_CLAIMED} FROM u j LEFT JOIN asyncoperationtext t ON t.asyncoperationsequence = j.sequence ORDER BY j.sequence"

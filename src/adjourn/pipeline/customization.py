@@ -12,11 +12,10 @@ from typing import TypeVar
 from adjourn.errors import Duplicate, InvalidRequest, PrivilegeDenied
 from adjourn.metadata.customizing import HAS_DEPENDENTS, Customizing
 from adjourn.metadata.model import Catalog, Table
-from adjourn.pipeline import metadata_documents
 from adjourn.pipeline.bootstrap import write_filters
 from adjourn.pipeline.call import Call
 from adjourn.pipeline.execute import Pipeline, Unit
-from adjourn.query import write
+from adjourn.query import metadata_documents, write
 from adjourn.store import alter
 from adjourn.store.contract import Transaction
 
@@ -42,8 +41,7 @@ def customize(pipeline: Pipeline, call: Call, label: str, change: Callable[[Cust
 
 def _apply(pipeline: Pipeline, unit: Unit, change: Callable[[Customizing], T]) -> T:
     tx = unit.tx
-    # Two changes at the same time on PostgreSQL wait for each other here.
-    tx.execute("UPDATE configversion SET version = version + 1")
+    metadata_documents.begin(tx)
     held = metadata_documents.additions(metadata_documents.rows(tx))
     work = Customizing(held, write.config_version(tx))
     before = work.catalog
@@ -68,11 +66,7 @@ def _let_go(tx: Transaction, unit: Unit, table: Table) -> None:
                 f"Table '{table.logical}' cannot be deleted because it is used: step '{step.name}' is registered on it.",
                 code=HAS_DEPENDENTS,
             )
-    tx.execute("DELETE FROM sdkmessagefilter WHERE primaryobjecttypecode = :name", {"name": table.logical})
-    tx.execute(
-        "UPDATE asyncoperation SET regardingobjectid = NULL, regardingobjecttypecode = NULL "
-        f'WHERE regardingobjectid IN (SELECT "{table.primary_id}" FROM "{table.logical}")'
-    )
+    metadata_documents.let_go(tx, table)
 
 
 def _check_keys(tx: Transaction, before: Catalog, after: Catalog) -> None:
@@ -82,14 +76,9 @@ def _check_keys(tx: Transaction, before: Catalog, after: Catalog) -> None:
         for key in table.keys if old is not None else ():
             if key in (old.keys if old is not None else ()):
                 continue
-            columns = ", ".join(alter.key_columns(table, key, tx.dialect))
-            there = " AND ".join(f'"{column}" IS NOT NULL' for column in key.columns)
-            found = tx.rows(
-                f'SELECT count(*) FROM "{name}" WHERE {there} GROUP BY {columns} HAVING count(*) > 1 LIMIT 1'
-            )
-            if found:
+            if shared := metadata_documents.doubles(tx, table, key):
                 raise Duplicate(
-                    f"Key '{key.name}' cannot be made: {found[0][0]} records of table '{name}' have the same values in "
+                    f"Key '{key.name}' cannot be made: {shared} records of table '{name}' have the same values in "
                     f"{', '.join(key.columns)}.",
                     code=0x80060892,
                 )

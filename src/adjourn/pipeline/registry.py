@@ -18,9 +18,8 @@ from adjourn.errors import AdjournError, InvalidRequest, UnknownResource, neares
 from adjourn.metadata.catalog import load as shipped_catalog
 from adjourn.metadata.customizing import catalog_of
 from adjourn.metadata.model import Catalog
-from adjourn.pipeline import metadata_documents
 from adjourn.pipeline.read import ask
-from adjourn.query import write
+from adjourn.query import metadata_documents, write
 from adjourn.query.tree import Attribute, Link, Order, Query
 from adjourn.store.contract import Reader, Row, Store
 
@@ -138,6 +137,11 @@ class Registry:
     def catalog(self) -> Catalog:
         """The tables as of the last snapshot."""
         return self.cached().catalog
+
+    def documents(self) -> tuple[list[Row], Catalog]:
+        """What callers have added to the metadata, as rows of names and documents, and the catalog that they make."""
+        self.cached()
+        return self._built
 
     def cached(self) -> Snapshot:
         """The last snapshot seen, without asking whether it is still true; for what is verified later."""

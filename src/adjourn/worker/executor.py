@@ -24,14 +24,16 @@ from adjourn.client import Client
 from adjourn.errors import AdjournError
 from adjourn.jobs.model import Canceled, Continue, Outcome
 from adjourn.metadata.catalog import load
-from adjourn.metadata.model import Reference
+from adjourn.metadata.customizing import catalog_of
+from adjourn.metadata.model import Catalog, Reference
 from adjourn.pipeline import handlers, serialize, tracing
 from adjourn.pipeline.call import Request
 from adjourn.pipeline.context import Context
 from adjourn.pipeline.record import Record
 from adjourn.pipeline.registry import handler_of, resolve
+from adjourn.query.metadata_documents import additions
 from adjourn.worker import protocol
-from adjourn.worker.protocol import Answer, Ask, Channel, Done, Interrupt, Ready, Run, Traced, Work
+from adjourn.worker.protocol import Answer, Ask, Channel, Done, Interrupt, Metadata, Ready, Run, Traced, Work
 
 log = structlog.get_logger("adjourn.executor")
 _CANCELING = 22
@@ -147,6 +149,7 @@ class Executor:
         self._calls: dict[int, Any] = {}
         self._call_lock = runtime.lock()
         self._last_call = 0
+        self._catalog = load()
         self._finished: list[list[Any]] = []
         self._finished_lock = runtime.lock()
         self._gathering = runtime.bell()
@@ -169,6 +172,8 @@ class Executor:
                 case Run(work):
                     for item in work:
                         self._work.put(item)
+                case Metadata(documents, version):
+                    self._catalog = catalog_of(additions(documents), version) if documents else load()
                 case Interrupt(jobs):
                     self._interrupt(jobs)
                 case Answer(call):
@@ -220,7 +225,7 @@ class Executor:
 
     def _start(self, work: Work) -> Any:
         """Call the handler: what it returns, or its coroutine."""
-        handler, arguments, context = prepare(work)
+        handler, arguments, context = prepare(work, self._catalog)
         client = Client(RemoteBackend(self, work.id))
         organization: Any = AsyncClient(client) if handler.is_async else client
         job = RunningJob(self, work)
@@ -292,11 +297,11 @@ class Executor:
                 self._send_finished()
 
 
-def prepare(work: Work) -> tuple[handlers.Handler, dict[str, Any], Context | None]:
+def prepare(work: Work, catalog: Catalog) -> tuple[handlers.Handler, dict[str, Any], Context | None]:
     """The function of a job, its arguments and its context. Raises AdjournError naming what cannot be had."""
     handler = handlers.Handler.of(handler_of(resolve(work.module, work.function)))
     if work.kind == "step":
-        return handler, {}, serialize.from_json(work.text, load())
+        return handler, {}, serialize.from_json(work.text, catalog)
     return handler, handler.convert(msgspec.json.decode(work.text), work.name), None
 
 

@@ -16,10 +16,11 @@ import structlog
 from adjourn import runtime
 from adjourn.errors import AdjournError
 from adjourn.jobs.model import ClaimedJob, Outcome
+from adjourn.metadata.catalog import load
 from adjourn.operations.task import Task
 from adjourn.service import Service
 from adjourn.worker import calls, protocol
-from adjourn.worker.protocol import Answer, Ask, Channel, Done, Interrupt, Ready, Run, Traced, Work
+from adjourn.worker.protocol import Answer, Ask, Channel, Done, Interrupt, Metadata, Ready, Run, Traced, Work
 
 log = structlog.get_logger("adjourn.worker")
 
@@ -60,6 +61,8 @@ class ExecutorProcess:
         self._channel = Channel(ours, runtime.lock())
         self._asks = runtime.queue(0)
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        self._catalog = load()
+        """As the process knows it."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "adjourn.worker.executor", str(theirs.fileno()), str(concurrency)],
             pass_fds=(theirs.fileno(),),
@@ -80,6 +83,7 @@ class ExecutorProcess:
     def run(self, batch: Mapping[str, Running]) -> None:
         """Send jobs down. If the process is gone, `on_death` deals with them."""
         self.running.update(batch)
+        self._tell_metadata()
         work = []
         for found in batch.values():
             function, job = found.task.function, found.job
@@ -99,6 +103,12 @@ class ExecutorProcess:
                 )
             )
         self._send(Run(work))
+
+    def _tell_metadata(self) -> None:
+        documents, catalog = self._service.registry.documents()
+        if catalog is not self._catalog:
+            self._catalog = catalog
+            self._send(Metadata([(name, text) for name, text in documents], catalog.version))
 
     def interrupt(self, jobs: Mapping[str, int]) -> None:
         """Tell handlers that somebody wants them to stop."""

@@ -52,6 +52,13 @@ class Run(msgspec.Struct, frozen=True, array_like=True, tag="run"):
     work: list[Work]
 
 
+class Metadata(msgspec.Struct, frozen=True, array_like=True, tag="metadata"):
+    """Down: what callers have added to the metadata, [table, document] each; before the first job that may need it."""
+
+    documents: list[tuple[str, str]]
+    version: int
+
+
 class Interrupt(msgspec.Struct, frozen=True, array_like=True, tag="interrupt"):
     """Down: somebody wants these jobs to stop: {id: status 21 or 22}."""
 
@@ -95,7 +102,7 @@ class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
     pid: int
 
 
-Down = Run | Interrupt | Answer
+Down = Run | Metadata | Interrupt | Answer
 Up = Done | Traced | Ask | Ready
 _ENCODER = msgspec.msgpack.Encoder()
 _DOWN = msgspec.msgpack.Decoder(Down)

@@ -6,7 +6,8 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,7 +19,9 @@ import adjourn
 from adjourn import runtime
 from adjourn.client import Client
 from adjourn.jobs import explain, queue
+from adjourn.metadata.customizing import Customizing
 from adjourn.pipeline.call import Call
+from adjourn.pipeline.customization import customize
 from adjourn.service import Service
 from adjourn.store.contract import Store
 from adjourn.worker.supervisor import Supervisor
@@ -290,3 +293,28 @@ def test_drain_runs_everything_inline(org: Client, service: Service) -> None:
     assert org.retrieve("asyncoperation", later)["statecode"] == 1
     assert drain(service, runtime.now() + timedelta(days=2)) == 1
     assert org.retrieve("asyncoperation", later)["friendlymessage"] == "did later"
+
+
+def test_a_step_on_a_table_of_a_callers_runs_with_typed_values(
+    service: Service, org: Client, supervisor: Supervisor
+) -> None:
+    """The executor has been running since before the table was there."""
+    completed(org, org.enqueue(plugins.quick.request("it")))
+
+    def make(work: Customizing) -> None:
+        columns = [
+            {"schema": "new_Name", "type": "String"},
+            {"schema": "new_Due", "type": "DateTime"},
+            {"schema": "new_Budget", "type": "Decimal", "precision": 2},
+        ]
+        work.create_table({"schema": "new_Project"}, columns, "new_Name")
+
+    customize(service.pipeline, Call(caller=service.administrator()), "make", make)
+    service.register("tests.support.custom_plugins")
+    values = {"new_name": "P", "new_due": datetime(2031, 5, 1, tzinfo=UTC), "new_budget": Decimal("12.50")}
+    project = org.create("new_project", values)
+    (row,) = org.retrieve_multiple(f"asyncoperations?$filter=_regardingobjectid_value eq {project}")
+    assert row.id is not None
+    done = completed(org, row.id)
+    assert (done["statuscode"], done["friendlymessage"]) == (30, "datetime 2031, Decimal 12.50")
+    assert done["regardingobjectid"] == ("new_project", project)
