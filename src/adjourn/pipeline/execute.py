@@ -169,7 +169,9 @@ class Pipeline:
                 return self.run(request.message, prepared, message.perform, call, reads=message.reads, catalog=catalog)
             except _OtherMetadata:
                 continue
-        raise errors.Busy("The metadata changes too quickly for the operation to run; try again.")
+        # Somebody makes one change after the other: in a transaction of its own the next one has to wait.
+        with self.transaction(f"{request.message}, as the metadata changes") as unit:
+            return self.execute(request, dataclasses.replace(call, transaction=unit.tx))
 
     def run(
         self,

@@ -23,6 +23,7 @@ from adjourn.query import metadata_documents, write
 from adjourn.query.tree import Attribute, Link, Order, Query
 from adjourn.store.contract import Reader, Row, Store
 
+_CATALOGS_MAX = 4
 PRE_IMAGE, POST_IMAGE, BOTH_IMAGES = 0, 1, 2
 ENABLED = 0
 ISOLATED = 2
@@ -87,6 +88,8 @@ class Snapshot:
     """organization.plugintracelogsetting: which runs leave a trace log."""
     catalog: Catalog
     """The tables, those of callers among them."""
+    documents: tuple[Row, ...]
+    """What callers have added to them, names and documents."""
     cached: dict[Any, Any] = field(default_factory=dict)
     """What others derive from it and want dropped with it (callers by user id)."""
 
@@ -111,37 +114,35 @@ class Registry:
         self._store = store
         self._lock = runtime.lock()
         self._snapshot: Snapshot | None = None
-        self._built: tuple[list[Row], Catalog] = ([], shipped_catalog())
+        self._built: dict[tuple[Row, ...], Catalog] = {(): shipped_catalog()}
 
     def current(self, reader: Reader) -> Snapshot:
         """The snapshot that fits what `reader` sees."""
         version = write.config_version(reader)
         snapshot = self._snapshot
         if snapshot is None or snapshot.version != version:
-            snapshot = load(reader, self._catalog(reader, version), version)
+            documents = tuple(metadata_documents.rows(reader))
+            snapshot = load(reader, self._catalog(documents, version), documents, version)
             # Not kept while its rows may still be rolled back: a version that never was would be seen by others.
             if not hasattr(reader, "execute"):
                 self._snapshot = snapshot
         return snapshot
 
-    def _catalog(self, reader: Reader, version: int) -> Catalog:
-        """The same object as long as the documents are the same: plans are kept by it."""
-        rows = metadata_documents.rows(reader)
-        documents, catalog = self._built
-        if rows != documents:
-            catalog = catalog_of(metadata_documents.additions(rows), version) if rows else shipped_catalog()
-            self._built = (rows, catalog)
-        return catalog
+    def _catalog(self, documents: tuple[Row, ...], version: int) -> Catalog:
+        """The same object as long as the documents are the same: plans are kept by it.
+
+        Besides the committed ones there are those of transactions under way, so the last few are kept.
+        """
+        found = self._built.get(documents)
+        if found is None:
+            found = catalog_of(metadata_documents.additions(documents), version)
+            self._built = dict([*self._built.items(), (documents, found)][-_CATALOGS_MAX:])
+        return found
 
     @property
     def catalog(self) -> Catalog:
         """The tables as of the last snapshot."""
         return self.cached().catalog
-
-    def documents(self) -> tuple[list[Row], Catalog]:
-        """What callers have added to the metadata, as rows of names and documents, and the catalog that they make."""
-        self.cached()
-        return self._built
 
     def cached(self) -> Snapshot:
         """The last snapshot seen, without asking whether it is still true; for what is verified later."""
@@ -196,7 +197,7 @@ def handler_of(found: Any) -> Callable[..., Any]:
     return handler
 
 
-def load(reader: Reader, catalog: Catalog, version: int) -> Snapshot:
+def load(reader: Reader, catalog: Catalog, documents: tuple[Row, ...], version: int) -> Snapshot:
     """Read all registrations in a few queries."""
     images: dict[UUID, list[Image]] = {}
     for row in ask(reader, catalog, _IMAGES):
@@ -241,6 +242,7 @@ def load(reader: Reader, catalog: Catalog, version: int) -> Snapshot:
         frozenset(names),
         tracing,
         catalog,
+        documents,
     )
 
 

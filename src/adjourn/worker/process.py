@@ -105,10 +105,10 @@ class ExecutorProcess:
         self._send(Run(work))
 
     def _tell_metadata(self) -> None:
-        documents, catalog = self._service.registry.documents()
-        if catalog is not self._catalog:
-            self._catalog = catalog
-            self._send(Metadata([(name, text) for name, text in documents], catalog.version))
+        snapshot = self._service.registry.cached()
+        if snapshot.catalog is not self._catalog:
+            self._catalog = snapshot.catalog
+            self._send(Metadata([(name, text) for name, text in snapshot.documents], snapshot.catalog.version))
 
     def interrupt(self, jobs: Mapping[str, int]) -> None:
         """Tell handlers that somebody wants them to stop."""
