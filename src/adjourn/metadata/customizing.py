@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from adjourn.errors import Duplicate, InvalidRequest, NotFound, NotSupported, nearest
+from adjourn.errors import Duplicate, InvalidRequest, NotFound, NotSupported, clean, nearest
 from adjourn.metadata.catalog import MetadataError, build, shipped
 from adjourn.metadata.model import Catalog, ColumnType, Table
 
@@ -29,6 +29,8 @@ COLUMNS_MAX = 800
 KEYS_MAX = 10
 KEY_COLUMNS_MAX = 16
 OPTIONS_MAX = 1000
+TEXT_CHARACTERS_MAX = 2000
+"""Of a label or a description."""
 INT_MAX = 2**31 - 1
 STORED_MAX = 2**63 - 1
 DELETE_RULES = ("NoCascade", "Cascade", "RemoveLink", "Restrict")
@@ -36,6 +38,7 @@ _MESSAGES = (
     "Create", "Retrieve", "RetrieveMultiple", "Update", "Upsert", "Delete", "Associate", "Disassociate", "Assign", "SetState",
 )  # fmt: skip
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{1,7}_[A-Za-z][A-Za-z0-9_]{0,40}")
+_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _JOB = "asyncoperation"
 _TEXT_MAX = {ColumnType.STRING: 4000, ColumnType.MEMO: 1_048_576}
 _PRECISION_MAX = {ColumnType.DECIMAL: 10, ColumnType.MONEY: 4, ColumnType.DOUBLE: 5}
@@ -132,7 +135,7 @@ class Customizing:
             raise InvalidRequest(
                 f"OwnershipType must be UserOwned or OrganizationOwned, found '{str(ownership)[:100]}'."
             )
-        collection = header.get("entityset") or _plural(logical)
+        collection = _checked_name(header["entityset"], "collection") if header.get("entityset") else _plural(logical)
         document: dict[str, Any] = {
             "table": {
                 "logical": logical,
@@ -201,6 +204,7 @@ class Customizing:
                 f"Name and type of column '{name}' ({held['type']}) cannot change.", code=INVALID_METADATA
             )
         options = entry.pop("options", None)
+        entry = {**held, **entry}  # what is not said stays as it is
         if held["type"] != "Lookup":
             _checked_entry(entry)
         held.update({key: value for key, value in entry.items() if key not in ("name", "schema", "targets", "choice")})
@@ -336,6 +340,7 @@ class Customizing:
         self._rebuilt()
 
     def _rebuilt(self) -> Catalog:
+        _check_texts(self.additions)
         self.catalog = catalog_of(self.additions, self._version)
         return self.catalog
 
@@ -408,6 +413,23 @@ def _standard(ownership: str) -> Iterator[Entry]:
     columns = {entry["name"]: entry for entry in shipped()["account"]["columns"]}
     for name in wanted:
         yield dict(columns[name])
+
+
+def _check_texts(found: Any) -> None:
+    """No text that a statement, a page or a document could not carry: labels stand in SQL, as literals."""
+    if isinstance(found, str):
+        if len(found) > TEXT_CHARACTERS_MAX or _UNFIT.search(found):
+            raise InvalidRequest(
+                f"A text of the metadata has at most {TEXT_CHARACTERS_MAX:,} characters and no control characters, "
+                f"found {clean(found[:60])!r}.",
+                code=INVALID_METADATA,
+            )
+    elif isinstance(found, dict):
+        for value in found.values():
+            _check_texts(value)
+    elif isinstance(found, list):
+        for value in found:
+            _check_texts(value)
 
 
 def _checked_name(schema: Any, what: str) -> str:

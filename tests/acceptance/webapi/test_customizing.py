@@ -121,6 +121,23 @@ def test_columns_come_and_change_and_go(project: httpx.Client) -> None:
     assert error_of(project.get(f"{address}?$select=new_note"))[:2] == (400, "0x0")
 
 
+def test_what_an_update_does_not_say_stays(project: httpx.Client) -> None:
+    sparse = {"@odata.type": f"{TYPE}StringAttributeMetadata", "DisplayName": label("Title")}
+    assert project.put(f"{PROJECT}/Attributes(LogicalName='new_name')", json=sparse).status_code == 204
+    found = project.get(f"{PROJECT}/Attributes(LogicalName='new_name')").json()
+    assert (found["MaxLength"], found["DisplayName"]["UserLocalizedLabel"]["Label"]) == (50, "Title")
+
+
+def test_labels_are_never_read_as_sql(project: httpx.Client) -> None:
+    text = "100% :now 'q' \\ $$ -- \" %s"
+    option = {"Value": 1, "Label": label(text)}
+    column = attribute("Picklist", "new_Odd", OptionSet={"Options": [option]})
+    assert project.post(f"{PROJECT}/Attributes", json=column).status_code == 204
+    created(project, "new_projects", {"new_name": "P", "new_odd": 1})
+    names = "<attribute name='new_oddname'/><order attribute='new_oddname'/>"
+    assert fetched(project, f"<fetch><entity name='new_project'>{names}</entity></fetch>")[0]["new_oddname"] == text
+
+
 def test_a_business_table_that_ships_takes_columns_too(http: httpx.Client, account: str) -> None:
     http.post("EntityDefinitions(LogicalName='account')/Attributes", json=attribute("Integer", "new_Score"))
     assert http.patch(account, json={"new_score": 7}).status_code == 204
@@ -236,6 +253,10 @@ def test_typed_metadata_in_one_request(project: httpx.Client) -> None:
         ("POST", "EntityDefinitions", table("new_Project"), 400, "0x8004023a", "already exists"),
         ("POST", "EntityDefinitions", {**table("new_X"), "DisplayNme": 1}, 400, "0x0", "DisplayName"),
         ("POST", "EntityDefinitions", {**table("new_X"), "Attributes": []}, 400, "0x8004023a", "IsPrimaryName"),
+        ("POST", "EntityDefinitions", table("new_X", EntitySetName="a/b"), 400, "0x8004023a", "prefix"),
+        ("POST", "EntityDefinitions", table("new_X", EntitySetName=["a"]), 400, "0x8004023a", "prefix"),
+        ("POST", "EntityDefinitions", table("new_X", Description=label("nul\x00")), 400, "0x8004023a", "control"),
+        ("POST", "EntityDefinitions", table("new_X", Description=label("x" * 3000)), 400, "0x8004023a", "2,000"),
         ("POST", "EntityDefinitions", table("new_X", OwnershipType="TeamOwned"), 400, "0x80040203", "UserOwned"),
         ("POST", f"{PROJECT}/Attributes", attribute("Strin", "new_X"), 400, "0x80040315", "String"),
         ("POST", f"{PROJECT}/Attributes", attribute("String", "new_X", MaxLength=5000), 400, "0x80040203", "4,000"),
