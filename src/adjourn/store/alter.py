@@ -40,7 +40,7 @@ def folded(column: Column, dialect: Dialect, value: str | None = None) -> str:
     expression = value or f'"{column.logical}"'
     if column.type is not ColumnType.STRING:
         return expression
-    return f'lower({expression} COLLATE "C")' if dialect == "postgres" else f"{expression} COLLATE NOCASE"
+    return f'lower({expression} COLLATE "C") COLLATE "C"' if dialect == "postgres" else f"{expression} COLLATE NOCASE"
 
 
 def _removed(table: Table, after: Table, dialect: Dialect) -> Iterator[str]:

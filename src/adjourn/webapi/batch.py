@@ -12,7 +12,7 @@ import dataclasses
 from adjourn import runtime
 from adjourn.errors import AdjournError, InvalidRequest
 from adjourn.service import Service
-from adjourn.webapi import dispatch, failures, multipart, payload, prefer, url, write
+from adjourn.webapi import addresses, dispatch, failures, multipart, prefer, url, write
 from adjourn.webapi.exchange import Answer, Exchange
 from adjourn.webapi.multipart import ChangeSet, PartRequest
 
@@ -97,7 +97,7 @@ def _answer(part: PartRequest, exchange: Exchange, service: Service, host: str) 
 def _exchange(part: PartRequest, outer: Exchange) -> Exchange:
     target = part.target
     if target.startswith("$") and not target.startswith(("$batch", "$metadata")):
-        target = payload.referred(target, outer.references)
+        target = addresses.referred(target, outer.references)
     target = target.partition("#")[0]
     path, _, query = url.relative(target, outer.root).partition("?")
     url.check_length(path, query, URL_CHARACTERS_MAX)

@@ -9,11 +9,12 @@ DELETE  set(id), …/property, …/$ref
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 from adjourn.errors import InvalidRequest, NotSupported, UnknownResource, nearest
 from adjourn.service import Service
-from adjourn.webapi import bulk, csdl, definition_write, definitions, failures, operations, read, resource, write
+from adjourn.webapi import bulk, csdl, definition_write, definitions, failures, keys, operations, read, resource, write
 from adjourn.webapi.exchange import Answer, Exchange
 from adjourn.webapi.resource import Resource
 
@@ -48,7 +49,11 @@ def answer(exchange: Exchange, service: Service) -> Answer:
     chosen = handler.get(exchange.method)
     if chosen is None:
         return failures.wrong_verb(exchange.method, tuple(handler))
-    return chosen(exchange, service, found)
+    if found.alternate is None:
+        return chosen(exchange, service, found)
+    if exchange.method == "PATCH" and exchange.headers.get("if-none-match", "").strip() != "*":
+        return keys.upserted(lambda: chosen(exchange, service, _located(found, exchange, service)))
+    return chosen(exchange, service, _located(found, exchange, service))
 
 
 def _handlers(found: Resource) -> dict[str, Handler]:
@@ -70,9 +75,19 @@ def _handlers(found: Resource) -> dict[str, Handler]:
         return handlers
     if found.collection is not None:
         return handlers if found.related is not None else handlers | {"POST": write.create_related}
-    if found.key is not None:
+    if found.key is not None or found.alternate is not None:
         return handlers | {"PATCH": write.change, "DELETE": write.delete}
     return handlers | {"POST": write.create}
+
+
+def _located(found: Resource, exchange: Exchange, service: Service) -> Resource:
+    """The record that an alternate key means; a PATCH may make it, anything else needs it to be there."""
+    assert found.alternate is not None
+    key = keys.locate(service, found.table, found.alternate, exchange.call)
+    itself = len(exchange.segments) == 1
+    if key is None and not (exchange.method == "PATCH" and itself):
+        raise keys.not_found(found.table, found.alternate)
+    return dataclasses.replace(found, key=key)
 
 
 def _bulk(exchange: Exchange, service: Service, action: str) -> Answer:

@@ -15,7 +15,8 @@ from adjourn.errors import InvalidRequest, UnknownResource, nearest
 from adjourn.metadata import values
 from adjourn.pipeline.call import Request
 from adjourn.service import EXECUTE_ASYNC, Service
-from adjourn.webapi import definition_write, metadata_changes, payload, resource, url
+from adjourn.webapi import definition_write, metadata_changes, resource, url
+from adjourn.webapi.addresses import Addresses
 from adjourn.webapi.exchange import Answer, Exchange, json_answer, json_object, no_content
 from adjourn.webapi.url import Segment
 
@@ -88,9 +89,7 @@ def _execute_async(parameters: Mapping[str, Any], exchange: Exchange, service: S
         if found.get(key) is not None:
             found[key] = values.moment(found[key], key)
     if found.get("Regarding") is not None:
-        found["Regarding"] = payload.reference(
-            found["Regarding"], "Regarding", service.catalog, exchange.root, exchange.references
-        )
+        found["Regarding"] = Addresses(exchange, service).parameter(found["Regarding"], "Regarding")
     return found
 
 

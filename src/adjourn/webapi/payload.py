@@ -16,9 +16,10 @@ import msgspec
 from adjourn import errors
 from adjourn.errors import InvalidRequest, NotSupported, nearest
 from adjourn.metadata import values
-from adjourn.metadata.model import Catalog, Column, Reference, Relationship, Table
+from adjourn.metadata.model import Column, Reference, Relationship, Table
 from adjourn.pipeline.record import Record
 from adjourn.webapi import resource
+from adjourn.webapi.addresses import Addresses
 
 BIND = "@odata.bind"
 DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(float_hook=Decimal)
@@ -44,9 +45,7 @@ class Payload:
 def read(
     body: Mapping[str, Any],
     table: Table,
-    catalog: Catalog,
-    root: str,
-    references: Mapping[str, str],
+    addresses: Addresses,
     *,
     nested: bool = True,
 ) -> Payload:
@@ -54,11 +53,11 @@ def read(
     payload = Payload(Record(table.logical))
     for name, value in body.items():
         if name.endswith(BIND):
-            _bind(payload, name.removesuffix(BIND), value, table, catalog, root, references)
+            _bind(payload, name.removesuffix(BIND), value, table, addresses)
         elif "@" in name:
             continue  # control information: @odata.type, @odata.etag, an annotation that came with a record
         else:
-            _set(payload, name, value, table, catalog, root, references, nested)
+            _set(payload, name, value, table, addresses, nested)
     return payload
 
 
@@ -67,9 +66,7 @@ def _set(
     name: str,
     value: Any,
     table: Table,
-    catalog: Catalog,
-    root: str,
-    references: Mapping[str, str],
+    addresses: Addresses,
     nested: bool,
 ) -> None:
     column = table.by_property.get(name)
@@ -94,11 +91,9 @@ def _set(
             payload.singles,
             relationship,
             value,
-            catalog.tables[relationship.referenced],
+            addresses.catalog.tables[relationship.referenced],
             name,
-            catalog,
-            root,
-            references,
+            addresses,
             nested,
         )
         return
@@ -117,11 +112,9 @@ def _set(
                 payload.children,
                 collection,
                 item,
-                catalog.tables[collection.referencing],
+                addresses.catalog.tables[collection.referencing],
                 name,
-                catalog,
-                root,
-                references,
+                addresses,
                 nested,
             )
         return
@@ -147,9 +140,7 @@ def _nest(
     value: Any,
     table: Table,
     name: str,
-    catalog: Catalog,
-    root: str,
-    references: Mapping[str, str],
+    addresses: Addresses,
     nested: bool,
 ) -> None:
     if not isinstance(value, dict):
@@ -163,7 +154,7 @@ def _nest(
         )
     if len(into) >= NESTED_RECORDS_MAX:
         raise InvalidRequest(f"A record holds at most {NESTED_RECORDS_MAX} nested records.")
-    into.append((relationship, read(value, table, catalog, root, references)))
+    into.append((relationship, read(value, table, addresses)))
 
 
 def _bind(
@@ -171,18 +162,16 @@ def _bind(
     name: str,
     value: Any,
     table: Table,
-    catalog: Catalog,
-    root: str,
-    references: Mapping[str, str],
+    addresses: Addresses,
 ) -> None:
     if name in table.by_collection:
-        addresses = value if isinstance(value, list) else [value]
-        if len(addresses) > NESTED_RECORDS_MAX or not all(isinstance(address, str) for address in addresses):
+        bound = value if isinstance(value, list) else [value]
+        if len(bound) > NESTED_RECORDS_MAX or not all(isinstance(address, str) for address in bound):
             raise InvalidRequest(
                 f"'{name}{BIND}' must be an array of at most {NESTED_RECORDS_MAX} addresses.",
                 code=errors.ODATA_BAD_PAYLOAD,
             )
-        payload.joined += [(name, target(address, f"{name}{BIND}", catalog, root, references)) for address in addresses]
+        payload.joined += [(name, addresses.reference(address, f"{name}{BIND}")) for address in bound]
         return
     column = table.bound(name)
     if column is None:
@@ -199,50 +188,15 @@ def _bind(
         return
     if not isinstance(value, str):
         raise InvalidRequest(f"'{name}{BIND}' must be an address or null.", code=errors.ODATA_BAD_PAYLOAD)
-    found = target(value, f"{name}{BIND}", catalog, root, references)
+    found = addresses.reference(value, f"{name}{BIND}")
     relationship = table.by_navigation.get(name)
     if relationship is not None and found.table != relationship.referenced:
         raise InvalidRequest(
-            f"'{name}{BIND}' leads to {catalog.tables[relationship.referenced].entityset}, not to "
-            f"{catalog.tables[found.table].entityset}.",
+            f"'{name}{BIND}' leads to {addresses.catalog.tables[relationship.referenced].entityset}, not to "
+            f"{addresses.catalog.tables[found.table].entityset}.",
             code=errors.ODATA_BAD_PAYLOAD,
         )
     payload.record.values[column.logical] = found
-
-
-def target(address: str, what: str, catalog: Catalog, root: str, references: Mapping[str, str]) -> Reference:
-    """The record that an address means; in a batch `$1` is the one that the request with this Content-ID made."""
-    text = address.strip()
-    if text.startswith("$"):
-        text = referred(text, references)
-    return resource.parse_reference(text, root, catalog, what)
-
-
-def referred(text: str, references: Mapping[str, str]) -> str:
-    """An address with a leading `$<Content-ID>` replaced. Raises InvalidRequest for an unknown one."""
-    head, slash, rest = text.partition("/")
-    found = references.get(head[1:])
-    if found is None:
-        raise InvalidRequest(
-            f"Content-ID Reference: '{head[:100]}' does not exist in the batch context.", code=errors.ODATA_BAD_PAYLOAD
-        )
-    return f"{found}{slash}{rest}"
-
-
-def reference(value: Any, what: str, catalog: Catalog, root: str, references: Mapping[str, str]) -> Reference:
-    """A record as an action's parameter: `{"@odata.id": address}`, or its @odata.type with its key. Raises InvalidRequest."""
-    if isinstance(value, dict):
-        address = value.get("@odata.id")
-        if isinstance(address, str):
-            return target(address, what, catalog, root, references)
-        kind = value.get("@odata.type")
-        table = catalog.tables.get(kind.lstrip("#").removeprefix(resource.NAMESPACE)) if isinstance(kind, str) else None
-        if table is not None and isinstance(value.get(table.primary_id), str):
-            return Reference(table.logical, values.guid(value[table.primary_id], table.primary_id))
-    raise InvalidRequest(
-        f'\'{what}\' must be a record: {{"@odata.id": "accounts(<id>)"}}, or its @odata.type with its key.',
-        code=errors.ODATA_BAD_PAYLOAD,
-    )
 
 
 def _navigation(table: Table, column: Column) -> str:

@@ -6,19 +6,19 @@ as `hops`, which the reader follows.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from uuid import UUID
 
-from adjourn import errors
-from adjourn.errors import InvalidRequest, UnknownResource, nearest
+from adjourn.errors import NotSupported, UnknownResource, nearest
 from adjourn.metadata import values
-from adjourn.metadata.model import Catalog, Column, ManyToMany, Reference, Relationship, Table
-from adjourn.webapi import url
+from adjourn.metadata.model import Catalog, Column, ManyToMany, Relationship, Table
+from adjourn.webapi import keys, url
+from adjourn.webapi.keys import KeyValues
 from adjourn.webapi.url import Segment
 
 SUFFIXES = ("$count", "$ref", "$value")
 NAMESPACE = "Microsoft.Dynamics.CRM."
-_KEY_NOT_DEFINED = 0x80060890
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,14 @@ class Resource:
     collection: Relationship | ManyToMany | None = None
     related: UUID | None = None
     suffix: str = ""
+    alternate: KeyValues | None = None
+    """Instead of `key`, until somebody has looked which record it is."""
+
+    @property
+    def is_record(self) -> bool:
+        """Whether it is one record addressed by a key of its own, and nothing behind it."""
+        addressed = self.key is not None or self.alternate is not None
+        return addressed and not (self.hops or self.column or self.single or self.collection or self.suffix)
 
     @property
     def holder(self) -> Table:
@@ -52,10 +60,11 @@ def resolve(segments: tuple[Segment, ...], catalog: Catalog) -> Resource | None:
     table = catalog.by_entityset.get(first.name)
     if table is None:
         return None
-    key = parse_key(first.arguments, table) if first.arguments else None
+    found = parse_key(first.arguments, table) if first.arguments else None
+    key, alternate = (found, None) if isinstance(found, UUID) else (None, found)
     rest = list(segments[1:])
     suffix = rest.pop().name if rest and rest[-1].name in SUFFIXES else ""
-    if key is None and (rest or suffix in ("$value",)):
+    if found is None and (rest or suffix in ("$value",)):
         text = rest[0].text if rest else suffix
         raise UnknownResource(
             f"Resource not found for the segment '{text[:200]}'. It needs a record: {table.entityset}(<id>)/{text[:100]}."
@@ -65,19 +74,9 @@ def resolve(segments: tuple[Segment, ...], catalog: Catalog) -> Resource | None:
         last = position == len(rest) - 1
         resource = _step(resource, segment, last, catalog)
     if suffix:
-        _check_suffix(resource, suffix)
-        resource = Resource(
-            resource.table,
-            resource.key,
-            resource.hops,
-            resource.owner,
-            resource.column,
-            resource.single,
-            resource.collection,
-            resource.related,
-            suffix,
-        )
-    return resource
+        _check_suffix(resource, suffix, addressed=found is not None)
+        resource = dataclasses.replace(resource, suffix=suffix)
+    return dataclasses.replace(resource, alternate=alternate)
 
 
 def _step(resource: Resource, segment: Segment, last: bool, catalog: Catalog) -> Resource:
@@ -94,7 +93,7 @@ def _step(resource: Resource, segment: Segment, last: bool, catalog: Catalog) ->
     collection = table.by_collection.get(name)
     if collection is not None:
         child = related_table(collection, table, catalog)
-        related = parse_key(segment.arguments, child) if segment.arguments else None
+        related = _plain_key(segment.arguments, child) if segment.arguments else None
         return Resource(resource.table, resource.key, resource.hops, resource.owner, None, None, collection, related)
     single = table.by_navigation.get(name)
     column = table.by_property.get(name)
@@ -107,10 +106,10 @@ def _step(resource: Resource, segment: Segment, last: bool, catalog: Catalog) ->
     raise UnknownResource(f"Resource not found for the segment '{segment.text[:200]}'.{nearest(name, known)}")
 
 
-def _check_suffix(resource: Resource, suffix: str) -> None:
-    record = resource.key is not None and resource.collection is None
+def _check_suffix(resource: Resource, suffix: str, *, addressed: bool) -> None:
+    record = addressed and resource.collection is None
     fits = {
-        "$count": resource.key is None or (resource.collection is not None and resource.related is None),
+        "$count": not addressed or (resource.collection is not None and resource.related is None),
         "$ref": resource.column is None,
         "$value": record and resource.column is not None,
     }[suffix]
@@ -127,38 +126,19 @@ def related_table(collection: Relationship | ManyToMany | None, table: Table, ca
     return catalog.tables[collection.referencing]
 
 
-def parse_key(text: str, table: Table) -> UUID:
-    """A record's key: a guid, bare or quoted or named. Raises InvalidRequest for alternate keys, of which there are none."""
+def parse_key(text: str, table: Table) -> UUID | KeyValues:
+    """A record's key: a guid, bare or quoted or named; or the values of an alternate key. Raises InvalidRequest."""
     value = url.literal_text(text)
     if "=" in value:
         named = url.named_arguments(text)
         if set(named) != {table.primary_id}:
-            names = ", ".join(named)
-            raise InvalidRequest(
-                f"The specified key attributes ({names[:200]}) are not a defined key for the {table.logical} entity. "
-                f"Its key is '{table.primary_id}'.{nearest(next(iter(named), ''), [table.primary_id])}",
-                code=_KEY_NOT_DEFINED,
-            )
+            return keys.parse(named, table)
         value = url.literal_text(named[table.primary_id])
     return values.guid(value, table.primary_id)
 
 
-def parse_reference(address: str, root: str, catalog: Catalog, what: str) -> Reference:
-    """A record's address, as `@odata.bind` and `@odata.id` have it: absolute, rooted or bare.
-
-    Raises InvalidRequest naming `what` and the address.
-    """
-    try:
-        segments = url.parse_path(url.relative(address, root))
-        found = resolve(segments, catalog) if segments else None
-    except UnknownResource as error:
-        raise InvalidRequest(f"'{what}' is no address of a record: {error.message}") from None
-    if found is None or found.key is None or found.column or found.single or found.collection or found.suffix:
-        sets = catalog.by_entityset
-        name = segments[0].name if segments else ""
-        raise InvalidRequest(
-            f"'{what}' must be the address of a record such as /accounts(<id>), found '{address[:200]}'."
-            f"{'' if name in sets else nearest(name, sets)}",
-            code=errors.ODATA_BAD_PAYLOAD,
-        )
-    return Reference(found.table.logical, found.key)
+def _plain_key(text: str, table: Table) -> UUID:
+    key = parse_key(text, table)
+    if not isinstance(key, UUID):
+        raise NotSupported(f"Address the {table.logical} of a collection by its '{table.primary_id}'.", status=400)
+    return key

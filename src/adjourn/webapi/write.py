@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
-from adjourn import errors
+from adjourn import errors, runtime
 from adjourn.errors import Duplicate, InvalidRequest, NotFound, UnknownResource
 from adjourn.metadata.model import ManyToMany, Reference, Table
 from adjourn.pipeline.call import Call, Request
 from adjourn.pipeline.record import Record
 from adjourn.service import Service
-from adjourn.webapi import payload, read
+from adjourn.webapi import keys, payload, read
+from adjourn.webapi.addresses import Addresses
 from adjourn.webapi.exchange import Answer, Exchange, json_object, no_content
 from adjourn.webapi.payload import Payload
 from adjourn.webapi.resource import Resource, related_table
@@ -50,19 +51,23 @@ def create_related(exchange: Exchange, service: Service, resource: Resource) -> 
 
 def change(exchange: Exchange, service: Service, resource: Resource) -> Answer:
     """PATCH of a record: an update, or a create where there is none and the headers do not forbid it."""
-    table, key = resource.table, _key(resource)
+    table, key = resource.table, resource.key
+    if key is None:
+        key = _new_key(exchange, resource)
     body = json_object(exchange.body, payload.DECODER)
-    found = payload.read(body, table, service.catalog, exchange.root, exchange.references, nested=False)
+    found = payload.read(body, table, Addresses(exchange, service), nested=False)
     record = found.record
     if record.id is not None and record.id != key:
         raise InvalidRequest(f"The body's {table.primary_id} {record.id} is not that of the address, {key}.")
     if found.joined:
         raise InvalidRequest(f"Collection '{found.joined[0][0]}' cannot be bound in an update; POST to …/$ref.")
     record.id = key
+    if resource.key is None:
+        record.values |= dict(resource.alternate or {})
     if_match, if_none_match = condition(exchange, "if-match"), exchange.headers.get("if-none-match", "").strip()
     created = False
     if if_none_match == "*":
-        if _exists(exchange, service, resource):
+        if resource.key is not None and _exists(exchange, service, resource):
             # Said before anything is checked: the caller asked for a create of what is there.
             raise Duplicate("A record with matching key values already exists.")
         service.execute(Request("Create", {"Target": record}), exchange.call)
@@ -78,6 +83,14 @@ def change(exchange: Exchange, service: Service, resource: Resource) -> Answer:
             ("OData-EntityId", address(exchange, table, key))
         )
     return no_content(("OData-EntityId", address(exchange, table, key)))
+
+
+def _new_key(exchange: Exchange, resource: Resource) -> UUID:
+    """The id of a record that a PATCH of an alternate key is to make. Raises NotFound where it may only update."""
+    assert resource.alternate is not None
+    if condition(exchange, "if-match") is not None:
+        raise keys.not_found(resource.table, resource.alternate)
+    return runtime.new_id()
 
 
 def delete(exchange: Exchange, service: Service, resource: Resource) -> Answer:
@@ -110,7 +123,7 @@ def add_reference(exchange: Exchange, service: Service, resource: Resource) -> A
     body = json_object(exchange.body, payload.DECODER)
     if not isinstance(body.get("@odata.id"), str):
         raise InvalidRequest('The body must be {"@odata.id": "<address of a record>"}.', code=errors.ODATA_BAD_PAYLOAD)
-    found = payload.target(body["@odata.id"], "@odata.id", service.catalog, exchange.root, exchange.references)
+    found = Addresses(exchange, service).reference(body["@odata.id"], "@odata.id")
     if resource.single is not None:
         expected = service.catalog.tables[resource.single.referenced]
         if found.table != expected.logical:
@@ -132,7 +145,7 @@ def remove_reference(exchange: Exchange, service: Service, resource: Resource) -
     if resource.related is not None:
         found = Reference(child.logical, resource.related)
     elif "$id" in exchange.options:
-        found = payload.target(exchange.options["$id"], "$id", service.catalog, exchange.root, exchange.references)
+        found = Addresses(exchange, service).reference(exchange.options["$id"], "$id")
     else:
         raise InvalidRequest("Say which record to remove: <collection>(<id>)/$ref, or <collection>/$ref?$id=<address>.")
     _relate(exchange, service, resource, "Disassociate", found)
@@ -168,7 +181,7 @@ def one_unit(service: Service, call: Call, label: str, *, plain: bool = False) -
 
 def _payload(exchange: Exchange, service: Service, table: Table) -> Payload:
     body = json_object(exchange.body, payload.DECODER)
-    return payload.read(body, table, service.catalog, exchange.root, exchange.references)
+    return payload.read(body, table, Addresses(exchange, service))
 
 
 def create_nested(found: Payload, service: Service, call: Call) -> UUID:
@@ -195,9 +208,7 @@ def _created(exchange: Exchange, service: Service, table: Table, record_id: UUID
 
 
 def _update(exchange: Exchange, service: Service, resource: Resource, name: str, value: Any) -> Answer:
-    found = payload.read(
-        {name: value}, resource.table, service.catalog, exchange.root, exchange.references, nested=False
-    )
+    found = payload.read({name: value}, resource.table, Addresses(exchange, service), nested=False)
     call = dataclasses.replace(exchange.call, if_match=condition(exchange, "if-match"))
     record = Record(resource.table.logical, _key(resource), found.record.values)
     service.execute(Request("Update", {"Target": record}), call)
