@@ -14,6 +14,7 @@ from adjourn.pipeline.call import Call
 from adjourn.query import fetchxml, odata_options
 from adjourn.query.compile import compile
 from adjourn.query.tree import Query
+from adjourn.runtime import memory
 from adjourn.service import Service
 from benchmarks.measure import Figure, folder
 
@@ -106,6 +107,7 @@ def page(service: Service, call: Call) -> Figure:
         with service.store.read() as reader:
             reader.rows(plan.sql, plan.parameters)
 
+    memory.keep_freed()  # as `adjourn serve` does
     ask = http.asker(service, f"asyncoperations?$select={COLUMNS}&$top=5000")
     ours, theirs = [], []
     for _ in range(5):
@@ -114,7 +116,7 @@ def page(service: Service, call: Call) -> Figure:
     mine, yardstick = statistics.median(ours), statistics.median(theirs)
     return Figure(
         "a page of 5,000 jobs × 27 columns, as JSON", mine, "ms", "the same statement, rows dropped", yardstick,
-        "ratio ≤ 2", mine <= 2 * yardstick,
+        "ratio ≤ 1.7", mine <= 1.7 * yardstick,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ registrations and its event pipeline, and knows who the callers are.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -33,6 +33,7 @@ from adjourn.pipeline.record import Record
 from adjourn.pipeline.registry import Registry, handler_of, resolve
 from adjourn.query import fetchxml, odata_options, result, write
 from adjourn.query.compile import compile
+from adjourn.query.plan import Plan
 from adjourn.query.result import Rows
 from adjourn.query.security import Caller
 from adjourn.query.tree import Query
@@ -103,22 +104,30 @@ class Service:
             self._register(request.declared, call)
         return self.pipeline.execute(request, call)
 
-    def retrieve_multiple(self, query: Query, call: Call, *, names: bool = False) -> Rows:
+    def retrieve_multiple(
+        self,
+        query: Query,
+        call: Call,
+        *,
+        names: bool = False,
+        write: Callable[[Plan], result.Write] | None = None,
+    ) -> Rows:
         """Answer a query through the pipeline's RetrieveMultiple.
 
-        names: also the names of lookups' targets, for formatted values. Raises QueryError.
+        names: also the names of lookups' targets, for formatted values. write: how to write the rows as they come
+        (`result.run`). Raises QueryError.
         """
 
-        def ask(reader: Reader, asked: Query) -> Rows:
+        def ask(reader: Reader, asked: Query, write: Callable[[Plan], result.Write] | None = None) -> Rows:
             plan = compile(asked, self.catalog, call.caller, reader.dialect, reader.now, names=names)
-            return result.run(plan, reader)
+            return result.run(plan, reader, write)
 
         steps = self.registry.cached().steps("RetrieveMultiple", query.table)
         if not steps:
             if call.transaction is not None:
-                return ask(call.transaction, query)
+                return ask(call.transaction, query, write)
             with self.store.read() as reader:
-                return ask(reader, query)
+                return ask(reader, query, write)
         answered: list[Rows] = []
 
         def perform(flow: Flow) -> dict[str, Any]:
@@ -130,7 +139,10 @@ class Service:
         self.catalog.table(query.table)
         prepared = Prepared(query.table, None, {"Query": query})
         self.pipeline.run("RetrieveMultiple", prepared, perform, call, reads=True)
-        return answered[0]
+        found = answered[0]
+        if write is None or not found.rows:
+            return found
+        return dataclasses.replace(found, rows=found.rows[-1:], written=(write(found.plan)(found.rows),))
 
     def read_file(self, file_id: UUID, call: Call) -> bytes:
         """The content of a stored file. Raises NotFound."""

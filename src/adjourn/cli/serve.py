@@ -16,6 +16,7 @@ from adjourn import config, runtime
 from adjourn.cli.logs import configure_logs
 from adjourn.cli.options import address, database_option, optional_address
 from adjourn.errors import InvalidRequest
+from adjourn.runtime import memory
 from adjourn.service import Service
 from adjourn.store import sqlite_path
 from adjourn.worker.supervisor import Supervisor
@@ -54,6 +55,7 @@ def serve(
     from adjourn.webapi.server import run
 
     configure_logs()
+    memory.keep_freed()
     sys.path.insert(0, os.getcwd())  # plug-in modules lie beside the person who starts us
     with ExitStack() as stack:
         service = Service.open(database)

@@ -191,12 +191,14 @@ async def _send(answer: Answer, send: Send, more: tuple[tuple[str, str], ...] = 
     if answer.content_type:
         headers.append(("Content-Type", answer.content_type))
     if answer.status not in (204, 304):
-        headers.append(("Content-Length", str(len(answer.body))))
+        headers.append(("Content-Length", str(sum(map(len, answer.pieces)))))
     if close:
         headers.append(("Connection", "close"))
     raw = [(name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
     await send({"type": "http.response.start", "status": answer.status, "headers": raw})
-    await send({"type": "http.response.body", "body": answer.body})
+    for piece in answer.pieces:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _response(answer: Answer) -> Response:

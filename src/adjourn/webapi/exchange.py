@@ -53,15 +53,23 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response. headers: beside Content-Type and those that every response has."""
+    """A response. headers: beside Content-Type and those that every response has.
+
+    rest: what follows `body`, in pieces, so that a long answer is never copied into one text.
+    """
 
     status: int
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
     content_type: str = JSON
+    rest: tuple[bytes | bytearray, ...] = ()
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key == name), None)
+
+    @property
+    def pieces(self) -> tuple[bytes | bytearray, ...]:
+        return (self.body, *self.rest)
 
     def plus(self, *headers: tuple[str, str]) -> Answer:
         return dataclasses.replace(self, headers=(*self.headers, *headers))

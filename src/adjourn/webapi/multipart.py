@@ -107,7 +107,7 @@ def piece(answer: Answer, content_id: str | None, name: str) -> bytes:
         lines.append(f"Content-Type: {answer.content_type}")
     lines.append("OData-Version: 4.0")
     lines += [f"{key}: {value}" for key, value in answer.headers]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + answer.body + b"\r\n"
+    return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + b"".join(answer.pieces) + b"\r\n"
 
 
 def _parts(body: bytes, name: str) -> list[bytes]:

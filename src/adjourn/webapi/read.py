@@ -6,7 +6,7 @@ Each address becomes one query tree, asked through the service as the caller. So
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -15,8 +15,9 @@ from adjourn import config
 from adjourn.errors import InvalidRequest, NotSupported, QueryError, nearest
 from adjourn.metadata.model import Catalog, ManyToMany, Relationship, Table
 from adjourn.metadata.timezones import zone
-from adjourn.query import cookie, fetchxml, odata_options
+from adjourn.query import asked, cookie, result
 from adjourn.query.cookie import Position
+from adjourn.query.plan import Plan
 from adjourn.query.result import Rows
 from adjourn.query.tree import Attribute, Condition, Filter, Link, Page, Query
 from adjourn.service import Service
@@ -30,6 +31,7 @@ _LATER = ("savedQuery", "userQuery", "sql")
 _RECORD_OPTIONS = ("$select", "$expand")
 _FETCH_OPTIONS = ("fetchXml", "$count")
 _ENTITY_MISMATCH = 0x80041128
+_COMMA = ord(",")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -59,7 +61,7 @@ def record(
 ) -> Answer:
     """One record as the request's $select and $expand want it. Raises NotFound."""
     options = _odata_options(exchange.options, _RECORD_OPTIONS)
-    query = odata_options.parse(table, service.catalog, options)
+    query = asked.odata(table, service.catalog, options)
     query = single_value.narrowed(query, Condition(table.primary_id, "eq", (key,)))
     if references:
         single_value.one(exchange, service, Query(table.logical, filter=query.filter), table, key)
@@ -67,20 +69,27 @@ def record(
         return json_answer(200, {"@odata.context": f"{exchange.root}$metadata#$ref", "@odata.id": address})
     shown = _context(query, service)
     query, style = _versioned(query, table, exchange)
-    rows = _ask(exchange, service, query)
+    rows = _ask(exchange, service, query, style)
     if not rows.rows:
         raise single_value.missing(table, key)
-    written = _written(exchange, service, rows, style)
-    body = ENCODER.encode(written[0])
+    body = bytes(rows.written[0][2:-1])  # without the brackets of the array and the first brace of its record
     context = f"{exchange.root}$metadata#{table.entityset}{shown}/$entity"
     applied = exchange.preferences.applied(annotated=True, represented=status != 200 or exchange.method == "PATCH")
     headers = (("Preference-Applied", applied),) if applied else ()
-    tag = getattr(written[0], "f0", None) if style.version else None
+    tag = _etag(rows, style)
     if tag and exchange.method == "GET" and not query.links and exchange.headers.get("if-none-match") == tag:
         return Answer(304, b"", (("ETag", tag),), "")
-    if isinstance(tag, str):
+    if tag is not None:
         headers = (*headers, ("ETag", tag))
-    return Answer(status, b'{"@odata.context":' + ENCODER.encode(context) + b"," + body[1:], headers)
+    return Answer(status, b'{"@odata.context":' + ENCODER.encode(context) + b"," + body, headers)
+
+
+def _etag(rows: Rows, style: Style) -> str | None:
+    """The version of the one record in an answer."""
+    for output in rows.plan.outputs:
+        if output.key == style.version and not output.path:
+            return render.etag(output.column, rows.rows[0][output.index])
+    return None
 
 
 def _followed(exchange: Exchange, service: Service, resource: Resource) -> Resource:
@@ -165,7 +174,7 @@ def _collection(
     token = options.pop("$skiptoken", None)
     if token is not None:
         position = cookie.decode_skiptoken(token, exchange.skiptoken_key)
-    query = odata_options.parse(table, service.catalog, _odata_options(options))
+    query = asked.odata(table, service.catalog, _odata_options(options))
     query = _narrowed(query, narrow)
     size = exchange.preferences.page_size or config.PAGE_ROWS_MAX
     query = dataclasses.replace(query, page=Page(size, position.number, position.after))
@@ -173,18 +182,18 @@ def _collection(
         return _references(exchange, service, query, table)
     context = "" if query.aggregate else _context(query, service)
     query, style = _versioned(query, table, exchange, nulls=not query.aggregate)
-    rows = _ask(exchange, service, query)
+    rows = _ask(exchange, service, query, style)
     link = None
     if rows.more:
         link = next_link(exchange, Position(rows.plan.number + 1, rows.after))
-    return _page(exchange, service, rows, style, f"{entityset}{context}", link=link)
+    return _page(exchange, service, rows, f"{entityset}{context}", link=link)
 
 
 def _fetched(exchange: Exchange, service: Service, table: Table, narrow: tuple[Condition | Link, ...]) -> Answer:
     for name in exchange.options:
         if name not in _FETCH_OPTIONS and name != "tag":
             raise InvalidRequest(f"Query option '{name[:100]}' cannot be used together with fetchXml.")
-    query = fetchxml.parse(exchange.options["fetchXml"], service.catalog)
+    query = asked.fetch(exchange.options["fetchXml"], service.catalog)
     if query.table != table.logical:
         raise QueryError(
             f"The fetch asks entity '{query.table}', but the address is that of '{table.entityset}' ({table.logical}).",
@@ -200,14 +209,13 @@ def _fetched(exchange: Exchange, service: Service, table: Table, narrow: tuple[C
     asked_total = query.total
     query = dataclasses.replace(query, total=query.total or counted == "true")
     query, style = _versioned(query, table, exchange, nulls=False)
-    rows = _ask(exchange, service, query)
+    rows = _ask(exchange, service, query, style)
     names = ",".join(render.property_name(output) for output in rows.plan.outputs if output.key not in style.hidden)
     link = cookie.encode_annotation(rows) if rows.more else None
     return _page(
         exchange,
         service,
         rows,
-        style,
         f"{table.entityset}({names})",
         fetch_cookie=link,
         fetched=True,
@@ -220,7 +228,6 @@ def _page(
     exchange: Exchange,
     service: Service,
     rows: Rows,
-    style: Style,
     context: str,
     *,
     link: str | None = None,
@@ -229,7 +236,7 @@ def _page(
     total: int | None = None,
     count: bool = True,
 ) -> Answer:
-    """A collection's envelope around its rows, which are encoded in one call."""
+    """A collection's envelope around its written rows."""
     wanted = exchange.preferences.annotations
     head: dict[str, Any] = {"@odata.context": f"{exchange.root}$metadata#{context}"}
     if rows.total is not None and count:
@@ -245,11 +252,22 @@ def _page(
         head[f"@{prefer.MORE}"] = rows.more
     if fetch_cookie is not None:
         head[f"@{prefer.COOKIE}"] = fetch_cookie
-    body = ENCODER.encode(_written(exchange, service, rows, style))
+    start = ENCODER.encode(head)[:-1] + b',"value":'
     tail = b'],"@odata.nextLink":' + ENCODER.encode(link) + b"}" if link is not None else b"]}"
-    parts = [ENCODER.encode(head)[:-1], b',"value":', body[:-1], tail]
     applied = exchange.preferences.applied(paged=True, annotated=True)
-    return Answer(200, b"".join(parts), (("Preference-Applied", applied),) if applied else ())
+    headers = (("Preference-Applied", applied),) if applied else ()
+    return Answer(200, start, headers, rest=(*_joined(rows.written), tail))
+
+
+def _joined(written: tuple[bytearray, ...]) -> Iterator[bytes | bytearray]:
+    """Arrays of rows as one array that is still open; changed in place, since copying a page costs as much as writing it."""
+    for place, piece in enumerate(written):
+        if place:
+            piece[0] = _COMMA
+        del piece[-1:]
+        yield piece
+    if not written:
+        yield b"["
 
 
 def next_link(exchange: Exchange, position: Position) -> str:
@@ -278,7 +296,7 @@ def _references(exchange: Exchange, service: Service, query: Query, table: Table
 
 def _count(exchange: Exchange, service: Service, table: Table, narrow: tuple[Condition | Link, ...]) -> Answer:
     options = _odata_options(exchange.options, ("$filter",))
-    query = _narrowed(odata_options.parse(table, service.catalog, options), narrow)
+    query = _narrowed(asked.odata(table, service.catalog, options), narrow)
     query = dataclasses.replace(
         query, columns=(Attribute(table.primary_id),), all_columns=False, total=True, page=Page(1)
     )
@@ -287,18 +305,23 @@ def _count(exchange: Exchange, service: Service, table: Table, narrow: tuple[Con
     return Answer(200, _BOM + str(total).encode(), (), "text/plain")
 
 
-def _ask(exchange: Exchange, service: Service, query: Query) -> Rows:
+def _ask(exchange: Exchange, service: Service, query: Query, style: Style | None = None) -> Rows:
+    """Ask as the caller. style: write the rows so, while they come (`Rows.written`, arrays of records)."""
     if query.collections:
         name = query.collections[0].navigation
         raise NotSupported(
             f"The collection '{name}' cannot be expanded; ask for it by its own address, …(<id>)/{name}.", status=501
         )
-    return service.retrieve_multiple(query, exchange.call, names=exchange.preferences.annotations.formatted)
+    write = None
+    if style is not None:
+        wanted, reader_zone = style, zone(exchange.call.caller.timezone_code)
 
+        def write(plan: Plan) -> result.Write:
+            return render.arrays(render.writer(plan.shape, wanted, service.catalog)(reader_zone))
 
-def _written(exchange: Exchange, service: Service, rows: Rows, style: Style) -> list[Any]:
-    write = render.writer(rows.plan.shape, style, service.catalog)
-    return write(rows.rows, zone(exchange.call.caller.timezone_code))
+    return service.retrieve_multiple(
+        query, exchange.call, names=exchange.preferences.annotations.formatted, write=write
+    )
 
 
 def _versioned(query: Query, table: Table, exchange: Exchange, *, nulls: bool = True) -> tuple[Query, Style]:
