@@ -15,7 +15,7 @@ import adjourn
 from adjourn import config, runtime
 from adjourn.demo.plugins import greet
 from adjourn.jobs.model import NewJob
-from adjourn.jobs.queue import _row
+from adjourn.jobs.rows import of_new
 from adjourn.jobs.statements import statements
 from adjourn.metadata.model import Reference
 from benchmarks.measure import Figure, folder, paired
@@ -63,7 +63,7 @@ def row() -> dict[str, object]:
         correlation_updated=now,
         data=f'{{"name":"{ARGUMENT}"}}',
     )
-    return {**_row(job, now), "id": str(job.id), "data": job.data, "message": None}
+    return {**of_new(job, now), "id": str(job.id), "data": job.data, "message": None}
 
 
 class BareWriter:

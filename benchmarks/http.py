@@ -1,9 +1,11 @@
-"""HTTP: creates a second with an asynchronous step, and a way to ask the app without a socket."""
+"""HTTP: creates a second with an asynchronous step, one record asked again, and a way to ask without a socket."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import selectors
+import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +17,7 @@ import httpx
 
 from adjourn.service import Service
 from adjourn.webapi.app import create_app
-from benchmarks.measure import Figure, folder
+from benchmarks.measure import Figure, folder, paired
 
 CLIENTS = 32
 SECONDS = 5.0
@@ -51,7 +53,102 @@ def asker(service: Service, path: str) -> Callable[[], object]:
     return lambda: loop.run_until_complete(app(dict(scope), receive, send))
 
 
+class Keeper:
+    """A process that serves, until the block ends. `root` is what it printed as its address."""
+
+    def __init__(self, *command: str, environment: dict[str, str] | None = None) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, *command], stdout=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})}
+        )
+
+    def address(self, mark: str) -> str:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith(mark):
+                return line.split()[-1]
+        raise AssertionError("it did not start")
+
+    def __enter__(self) -> Keeper:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.terminate()
+        self.process.wait(60)
+
+
+BARE = """
+import sys, time
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
+from adjourn.webapi.server import run
+body, headers = eval(sys.argv[1])
+async def answer(request):
+    return Response(body, headers=headers)
+server = run(Starlette(routes=[Route("/{rest:path}", answer)]), "127.0.0.1", 0)
+print("Bare", server.port, flush=True)
+time.sleep(600)
+"""
+
+
+def request_rate(port: int, request: bytes, seconds: float, connections: int = 8) -> float:
+    """GETs a second over connections that stay open, each waiting for its answer."""
+    waiting = selectors.DefaultSelector()
+    opened = [socket.create_connection(("127.0.0.1", port)) for _ in range(connections)]
+    for one in opened:
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        waiting.register(one, selectors.EVENT_READ, [b""])
+        one.sendall(request)
+    done, start = 0, time.perf_counter()
+    while time.perf_counter() < start + seconds:
+        for key, _ in waiting.select(1):
+            found = key.data[0] + key.fileobj.recv(65_536)  # type: ignore[union-attr]
+            if b"\r\n\r\n" not in found or not found.endswith(b"}"):
+                key.data[0] = found
+                continue
+            assert found.startswith(b"HTTP/1.1 200"), found
+            key.data[0] = b""
+            done += 1
+            key.fileobj.sendall(request)  # type: ignore[union-attr]
+    rate = done / (time.perf_counter() - start)
+    for one in opened:
+        one.close()
+    return rate
+
+
+def single() -> Figure:
+    """One record, asked again and again, against the bare framework that gives the same bytes."""
+    with folder() as scratch:
+        command = ("-m", "adjourn.cli", "serve", "--database", f"sqlite:///{scratch}/one.db", "--http", "127.0.0.1:0")
+        with Keeper(*command, "--processes", "0", environment={"ADJOURN_ADMIN_TOKEN": TOKEN}) as ours:
+            root = ours.address("Web API")
+            head = {"Authorization": f"Bearer {TOKEN}"}
+            made = httpx.post(f"{root}accounts", json={"name": "Contoso", "revenue": 12.5}, headers=head)
+            address = f"{made.headers['OData-EntityId']}?$select=name,telephone1,revenue,createdon"
+            answer = httpx.get(address, headers=head)
+            same = {name: value for name, value in answer.headers.items() if name not in ("date", "content-length")}
+            with Keeper("-c", BARE, repr((answer.content, same))) as bare:
+                port, bare_port = httpx.URL(address).port, int(bare.address("Bare"))
+                assert port is not None
+                target = address[address.index("/api/") :]
+
+                def rate(at: int) -> float:
+                    lines = (f"GET {target} HTTP/1.1", f"Host: 127.0.0.1:{at}", f"Authorization: Bearer {TOKEN}")
+                    text = "\r\n".join([*lines, "Accept: application/json", "OData-Version: 4.0", "", ""])
+                    return request_rate(at, text.encode(), 1.5)
+
+                mine, yardstick, spread = paired(lambda: rate(port), lambda: rate(bare_port), 5)
+    return Figure(
+        "one record, asked again, SQLite", mine, "/s", "Starlette alone, the same bytes", yardstick, "ratio ≥ 0.6",
+        mine >= 0.6 * yardstick, spread,
+    )  # fmt: skip
+
+
 def figures() -> list[Figure]:
+    return [creates(), single()]
+
+
+def creates() -> Figure:
     with folder() as scratch:
         command = ["-m", "adjourn.cli", "serve", "--database", f"sqlite:///{scratch}/http.db", "--http", "127.0.0.1:0"]
         service = subprocess.Popen(
@@ -89,14 +186,6 @@ def figures() -> list[Figure]:
         finally:
             service.terminate()
             service.wait(60)
-    return [
-        Figure(
-            f"HTTP creates with one asynchronous step, {CLIENTS} clients on the same cores",
-            rate,
-            "/s",
-            "",
-            None,
-            "",
-            None,
-        )
-    ]
+    return Figure(
+        f"HTTP creates with one asynchronous step, {CLIENTS} clients on the same cores", rate, "/s", "", None, "", None
+    )

@@ -138,11 +138,15 @@ class Service:
 
         self.catalog.table(query.table)
         prepared = Prepared(query.table, None, {"Query": query})
-        self.pipeline.run("RetrieveMultiple", prepared, perform, call, reads=True)
+        self.pipeline.run("RetrieveMultiple", prepared, perform, self.pipeline.correlated(call), reads=True)
         found = answered[0]
         if write is None or not found.rows:
             return found
         return dataclasses.replace(found, rows=found.rows[-1:], written=(write(found.plan)(found.rows),))
+
+    def reads_plainly(self, table: str) -> bool:
+        """Whether nobody's code runs when records of a table are read."""
+        return not self.registry.cached().steps("RetrieveMultiple", table)
 
     def read_file(self, file_id: UUID, call: Call) -> bytes:
         """The content of a stored file. Raises NotFound."""

@@ -157,7 +157,7 @@ class Pipeline:
 
         Raises the documented error of whatever refused it; then nothing of it remains.
         """
-        call = self._correlated(call)
+        call = self.correlated(call)
         message = MESSAGES.get(request.message)
         if message is None:
             return self._execute_own(request, call)
@@ -555,7 +555,7 @@ class Pipeline:
             log.warning("message raised", message=request.message, error=handlers.told(error))
             raise StepFailed(said(error), code=errors.STEP_UNEXPECTED) from error
 
-    def _correlated(self, call: Call) -> Call:
+    def correlated(self, call: Call) -> Call:
         """Give a call its correlation, and end a chain that is too deep (semantics §5, "Depth and loops")."""
         now = runtime.now()
         if call.correlation_id is None:

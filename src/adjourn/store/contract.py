@@ -12,7 +12,7 @@ A unit of writing is all or nothing, and durable when the call returns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Literal, Protocol, TypeVar
@@ -82,6 +82,14 @@ class Store(Protocol):
 
     def read(self) -> AbstractContextManager[Reader]:
         """A consistent view for reading."""
+        ...
+
+    def version(self) -> Hashable | None:
+        """Another value after every commit: what was read after asking for it is still true while it stays the same.
+
+        What another program writes, that does not know of adjourn, counts 10 ms later. None inside a unit, and where
+        asking costs as much as reading does (PostgreSQL). Other values in other processes.
+        """
         ...
 
     def write(self, unit: Callable[[Transaction], T]) -> T:

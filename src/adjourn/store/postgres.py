@@ -8,7 +8,7 @@ connection lost before COMMIT); a unit with somebody's code is not. Views for re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
@@ -72,6 +72,9 @@ class PostgresStore:
         self._wake = Wake(self._connect)
 
     # Reading
+
+    def version(self) -> Hashable | None:
+        return None
 
     @contextmanager
     def read(self) -> Iterator[PostgresReader]:

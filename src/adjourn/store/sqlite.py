@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -36,6 +36,7 @@ from adjourn.store.writer import Writer
 T = TypeVar("T")
 CHANGE_POLL_SECONDS = 0.04
 """How often other processes' commits are looked for: seldom, as it is most of what an idle service does; within 50 ms."""
+_FOREIGN_POLL_SECONDS = 0.01
 _READERS_IDLE_MAX = 16
 _BUSY_MILLISECONDS = 2_000
 """Only programs that do not know of the turn make SQLite itself wait."""
@@ -62,6 +63,11 @@ class SqliteStore:
         self._idle: list[apsw.Connection] = []
         self._readers: set[SqliteReader] = set()
         self._guard = runtime.lock()
+        self._versions: apsw.Connection | None = None
+        self._foreign: Any = None
+        self._foreign_until = 0.0
+        self._counted = -1
+        self._version_lock = runtime.lock()
         self._listeners: list[Callable[[], None]] = []
         self._watcher: Any = None
         self._closed = False
@@ -83,6 +89,26 @@ class SqliteStore:
         self._writer = Writer(connection, self._turn, self.files)
 
     # Reading
+
+    def version(self) -> Hashable | None:
+        if self._writer.joined() is not None or self._closed:
+            return None
+        commits = self._turn.commits()
+        if commits != self._counted or runtime.monotonic() >= self._foreign_until:
+            self._look_for_foreign_commits(commits)
+        return self._foreign, commits
+
+    def _look_for_foreign_commits(self, commits: int) -> None:
+        with self._version_lock:
+            if self._closed:
+                return
+            if self._versions is None:
+                self._versions = self._connect(_READER_PRAGMAS)
+            # SQLite's own number for one connection: it counts the commits of all others, whoever they are. It takes locks
+            # on the file to ask for it, which costs as much as the rest of a remembered answer.
+            self._foreign = self._versions.execute("PRAGMA data_version").fetchall()[0][0]
+            self._foreign_until = runtime.monotonic() + _FOREIGN_POLL_SECONDS
+            self._counted = commits
 
     @contextmanager
     def read(self) -> Iterator[SqliteReader]:
@@ -221,6 +247,9 @@ class SqliteStore:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+        with self._version_lock:
+            if self._versions is not None:
+                self._versions.close()
         self._writer.close()
         self._turn.close()
 

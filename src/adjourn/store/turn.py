@@ -98,10 +98,14 @@ class Turn:
         self._own_commits += 1  # first, so that `others_commits` never counts ours
         _COMMITS.pack_into(self._shared, _COMMITS_AT, _COMMITS.unpack_from(self._shared, _COMMITS_AT)[0] + 1)
 
+    def commits(self) -> int:
+        """A number that rises with every commit of any process; by any thread, without the turn."""
+        found: int = _COMMITS.unpack_from(self._shared, _COMMITS_AT)[0]
+        return found
+
     def others_commits(self) -> int:
-        """A number that rises with every commit of another process; by any thread, without the turn."""
-        commits: int = _COMMITS.unpack_from(self._shared, _COMMITS_AT)[0]
-        return commits - self._own_commits
+        """The same for commits of other processes."""
+        return self.commits() - self._own_commits
 
     def close(self) -> None:
         # The shared memory stays: a thread that still waits for a lock will write to it.

@@ -36,12 +36,13 @@ class Authenticator:
         # Digests of equal length: the comparison takes as long whatever was sent.
         return kind.lower() == "bearer" and hmac.compare_digest(_digest(token.strip()), self._admin)
 
-    def require(self, headers: Mapping[str, str]) -> None:
-        """Raises Unauthenticated without a token, or with one that we do not know."""
+    def require(self, headers: Mapping[str, str]) -> bytes:
+        """What tells bearers of different tokens apart. Raises Unauthenticated without a token that we know."""
         if not self.admits(headers):
             found = "authorization" in headers
             text = "The access token is not one that this service knows." if found else "No access token was sent."
             raise Unauthenticated(text)
+        return self._admin
 
     def caller(self, headers: Mapping[str, str]) -> Caller:
         """The caller of an admitted request. Raises Unauthenticated, PrivilegeDenied, NotSupported."""

@@ -56,6 +56,7 @@ class Answer:
     """A response. headers: beside Content-Type and those that every response has.
 
     rest: what follows `body`, in pieces, so that a long answer is never copied into one text.
+    lasting: the same request has the same answer until something is committed.
     """
 
     status: int
@@ -63,6 +64,7 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = ()
     content_type: str = JSON
     rest: tuple[bytes | bytearray, ...] = ()
+    lasting: bool = False
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key == name), None)

@@ -19,6 +19,7 @@ from adjourn.service import Service
 from adjourn.webapi.exchange import Answer, json_answer
 
 log = structlog.get_logger("adjourn.webapi")
+_METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE")
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 PAGE = f"""<!doctype html>
@@ -49,10 +50,17 @@ class Metrics:
             "adjourn_jobs", "System jobs", ("statecode", "statuscode", "operationtype"), registry=self._registry
         )
 
+        self._kept: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+
     def observe(self, method: str, status: int, seconds: float) -> None:
-        known = method if method in ("GET", "POST", "PATCH", "PUT", "DELETE") else "other"
-        self._requests.labels(known, str(status)).inc()
-        self._seconds.labels(known).observe(seconds)
+        found = self._kept.get((method, status))
+        if found is None:
+            known = method if method in _METHODS else "other"
+            found = (self._requests.labels(known, str(status)), self._seconds.labels(known))
+            if known != "other":  # a client can make up any number of others
+                self._kept[method, status] = found
+        found[0].inc()
+        found[1].observe(seconds)
 
     def answer(self) -> Answer:
         """All of it in Prometheus' text format."""

@@ -81,7 +81,8 @@ def record(
         return Answer(304, b"", (("ETag", tag),), "")
     if tag is not None:
         headers = (*headers, ("ETag", tag))
-    return Answer(status, b'{"@odata.context":' + ENCODER.encode(context) + b"," + body, headers)
+    lasting = not query.collections and service.reads_plainly(table.logical)
+    return Answer(status, b'{"@odata.context":' + ENCODER.encode(context) + b"," + body, headers, lasting=lasting)
 
 
 def _etag(rows: Rows, style: Style) -> str | None:
