@@ -14,6 +14,7 @@
     ├── PrivilegeDenied               0x80040220  403
     ├── TooLarge                      0x8004418A  413
     ├── Busy                          0x80044150  503   the writer's queue or turn is taken; try again
+    ├── Throttled                     0x80072322  429   over a limit of service protection; try again later
     ├── StepFailed                    0x80040265  400   a synchronous step refused the operation
     ├── DepthExceeded                 0x80044182  400   an endless loop was cut
     └── TurnExceeded                  0x80044172  400   user code held its transaction too long
@@ -166,6 +167,13 @@ class Busy(AdjournError):
     """The writer's queue or turn is taken. `retry_after_seconds` goes into the Retry-After header."""
 
     code, status = 0x80044150, 503
+    retry_after_seconds: int = 1
+
+
+class Throttled(AdjournError):
+    """A caller over one of the limits of service protection. `retry_after_seconds` goes into the Retry-After header."""
+
+    code, status = 0x80072322, 429
     retry_after_seconds: int = 1
 
 

@@ -28,7 +28,7 @@ from adjourn.pipeline.call import Call, Request
 from adjourn.pipeline.declare import Message
 from adjourn.pipeline.execute import Flow, Pipeline
 from adjourn.pipeline.messages import MESSAGES, Prepared
-from adjourn.pipeline.read import not_found, python_row
+from adjourn.pipeline.read import ask, not_found, python_row
 from adjourn.pipeline.record import Record
 from adjourn.pipeline.registry import Registry, handler_of, resolve
 from adjourn.query import fetchxml, odata_options, result, write
@@ -36,7 +36,7 @@ from adjourn.query.compile import compile
 from adjourn.query.plan import Plan
 from adjourn.query.result import Rows
 from adjourn.query.security import Caller
-from adjourn.query.tree import Query
+from adjourn.query.tree import Attribute, Condition, Filter, Query
 from adjourn.store import open_store
 from adjourn.store.contract import Reader, Store, Transaction
 
@@ -88,6 +88,14 @@ class Service:
             snapshot.cached[user_id] = found
         return found
 
+    def find_user(self, column: str, value: Any) -> UUID | None:
+        """The one systemuser whose column has this value; None for none, or for several."""
+        key = Attribute("systemuserid")
+        wanted = Filter("and", (Condition(column, "eq", (value,)),))
+        with self.store.read() as reader:
+            rows = ask(reader, self.catalog, Query("systemuser", (key,), filter=wanted, language="fetchxml", top=2))
+        return rows[0]["systemuserid"] if len(rows) == 1 else None
+
     def administrator(self) -> Caller:
         """The holder of ADJOURN_ADMIN_TOKEN, and of an organization opened in process."""
         return self.caller(UUID(config.ADMIN_USER_ID))
@@ -118,20 +126,20 @@ class Service:
         (`result.run`). Raises QueryError.
         """
 
-        def ask(reader: Reader, asked: Query, write: Callable[[Plan], result.Write] | None = None) -> Rows:
+        def answer(reader: Reader, asked: Query, write: Callable[[Plan], result.Write] | None = None) -> Rows:
             plan = compile(asked, self.catalog, call.caller, reader.dialect, reader.now, names=names)
             return result.run(plan, reader, write)
 
         steps = self.registry.cached().steps("RetrieveMultiple", query.table)
         if not steps:
             if call.transaction is not None:
-                return ask(call.transaction, query, write)
+                return answer(call.transaction, query, write)
             with self.store.read() as reader:
-                return ask(reader, query, write)
+                return answer(reader, query, write)
         answered: list[Rows] = []
 
         def perform(flow: Flow) -> dict[str, Any]:
-            rows = ask(flow.reader, flow.inputs["Query"])
+            rows = answer(flow.reader, flow.inputs["Query"])
             answered[:] = [rows]
             records = [_record(rows, row, query.table, self.catalog) for row in rows.rows]
             return {"BusinessEntityCollection": records}

@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from adjourn.cli import jobs, query, serve, setup
+from adjourn.cli import jobs, query, serve, setup, token
 from adjourn.errors import AdjournError
 
 
@@ -26,6 +26,7 @@ adjourn.add_command(setup.register)
 adjourn.add_command(setup.doctor)
 adjourn.add_command(jobs.jobs)
 adjourn.add_command(query.query)
+adjourn.add_command(token.token)
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from adjourn.store import sqlite_path
 from adjourn.worker.supervisor import Supervisor
 
 log = structlog.get_logger("adjourn.serve")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TOKEN_VARIABLE = "ADJOURN_ADMIN_TOKEN"
 
 
@@ -39,6 +40,12 @@ TOKEN_VARIABLE = "ADJOURN_ADMIN_TOKEN"
               help="Jobs at a time in each executor process.")  # fmt: skip
 @click.option("--plugins", multiple=True, metavar="MODULE", help="Register MODULE's steps and messages at start.")
 @click.option("--demo", is_flag=True, help="Fill the organization with demo data on its first start.")
+@click.option("--issuer", envvar="ADJOURN_OIDC_ISSUER", metavar="URL",
+              help="OpenID Connect issuer whose tokens are accepted too.")  # fmt: skip
+@click.option("--audience", envvar="ADJOURN_OIDC_AUDIENCE", multiple=True, metavar="TEXT",
+              help="What its tokens must be for; several are alternatives.")  # fmt: skip
+@click.option("--protection", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True,
+              help="Limits per user (429); auto: on unless only this machine can connect.")  # fmt: skip
 def serve(
     database: str,
     http: tuple[str, int],
@@ -49,10 +56,22 @@ def serve(
     concurrency: int,
     plugins: tuple[str, ...],
     demo: bool,
+    issuer: str | None,
+    audience: tuple[str, ...],
+    protection: str,
 ) -> None:
     """Serve the Web API and run jobs."""
     from adjourn.webapi.app import create_app
+    from adjourn.webapi.oidc import Issuer
+    from adjourn.webapi.protection import Limits, Protection
     from adjourn.webapi.server import run
+
+    if audience and not issuer:
+        raise InvalidRequest("--audience needs --issuer.")
+    public = any(found[0] not in _LOOPBACK for found in (http, https) if found is not None)
+    protected = protection == "on" or (protection == "auto" and public)
+    limits = Limits.of_environment()
+    accepted = Issuer(issuer, audience) if issuer else None
 
     configure_logs()
     memory.keep_freed()
@@ -71,7 +90,7 @@ def serve(
             click.echo(f"registered {module}: {registered.steps} steps, {registered.messages} messages")
             for line in registered.advice:
                 click.echo(f"  advice: {line}")
-        app = create_app(service, token)
+        app = create_app(service, token, issuer=accepted, protection=Protection(limits) if protected else None)
         server = run(app, *http)
         stack.callback(server.stop)
         if https is not None:

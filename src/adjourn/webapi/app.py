@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
@@ -19,12 +21,14 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adjourn import config, runtime
-from adjourn.errors import Busy, InvalidRequest, TooLarge, UnknownResource
+from adjourn.errors import AdjournError, Busy, InvalidRequest, TooLarge, UnknownResource
 from adjourn.pipeline.call import Call
 from adjourn.service import Service
 from adjourn.webapi import batch, dispatch, failures, observe, prefer, url
-from adjourn.webapi.auth import Authenticator
+from adjourn.webapi.auth import Authenticator, Bearer
 from adjourn.webapi.exchange import Answer, Exchange
+from adjourn.webapi.oidc import Issuer
+from adjourn.webapi.protection import Protection
 from adjourn.webapi.remembered import Remembered
 
 THREADS = 64
@@ -35,12 +39,17 @@ API_PATH = "/api/data"
 _VERSION = re.compile(r"/v9\.\d{1,3}(?:/|$)")
 _HOST = re.compile(r"[A-Za-z0-9._\-]+(?::\d{1,5})?|\[[0-9A-Fa-f:.]+\](?::\d{1,5})?")
 _ODATA = (("OData-Version", "4.0"), ("Cache-Control", "no-cache"))
-Core = Callable[[], Answer]
+T = TypeVar("T")
 
 
-def create_app(service: Service, admin_token: str) -> ASGIApp:
-    """The Web API of an organization, with health and metrics, as an ASGI application."""
-    edge = Edge(service, admin_token)
+def create_app(
+    service: Service, admin_token: str, *, issuer: Issuer | None = None, protection: Protection | None = None
+) -> ASGIApp:
+    """The Web API of an organization, with health and metrics, as an ASGI application.
+
+    issuer: whose tokens are accepted besides our own. protection: the limits that users are held to; None for none.
+    """
+    edge = Edge(service, Authenticator(service, admin_token, issuer), protection)
     others = Starlette(
         routes=[
             Route("/healthz", edge.health),
@@ -59,12 +68,30 @@ def create_app(service: Service, admin_token: str) -> ASGIApp:
     return app
 
 
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A request before its body. origin: scheme and host as the client knows them; None for a host that is none."""
+
+    method: str
+    origin: str | None
+    path: str
+    query: str
+    headers: dict[str, str]
+
+    @classmethod
+    def of(cls, scope: Scope) -> Incoming:
+        headers = url.header_map([(k.decode("latin-1"), v.decode("latin-1")) for k, v in scope["headers"]])
+        path = scope.get("raw_path", scope["path"].encode()).decode("latin-1").partition("?")[0]
+        return cls(scope["method"], _origin(scope, headers), path, scope["query_string"].decode("latin-1"), headers)
+
+
 class Edge:
     """The application's endpoints and what they share."""
 
-    def __init__(self, service: Service, admin_token: str) -> None:
+    def __init__(self, service: Service, authenticator: Authenticator, protection: Protection | None) -> None:
         self.service = service
-        self.authenticator = Authenticator(service, admin_token)
+        self.authenticator = authenticator
+        self.protection = protection
         self.measured = observe.Metrics(service)
         self.remembered = Remembered(service.store)
         self.waiting = 0
@@ -73,48 +100,86 @@ class Edge:
     async def api(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Everything below /api/data."""
         began = runtime.monotonic()
-        headers = url.header_map([(k.decode("latin-1"), v.decode("latin-1")) for k, v in scope["headers"]])
-        host = _origin(scope, headers)
-        path = scope.get("raw_path", scope["path"].encode()).decode("latin-1").partition("?")[0]
-        method = scope["method"]
+        request = Incoming.of(scope)
         try:
-            if host is None:
-                raise InvalidRequest(f"Host '{headers.get('host', '')[:100]}' is no host name.")
+            if request.origin is None:
+                raise InvalidRequest(f"Host '{request.headers.get('host', '')[:100]}' is no host name.")
             # Nobody without a token makes us read a body.
-            who = self.authenticator.require(headers)
-            body = await _body(receive, headers)
-            query = scope["query_string"].decode("latin-1")
-            question = self.remembered.question(who, host, path, query, headers) if method == "GET" else None
-            known = self.remembered.find(question) if question is not None else None
-            if known is not None:
-                answer = known
+            bearer = self.authenticator.known(request.headers)
+            if bearer is None:
+                bearer = await self._in_thread(lambda: self.authenticator.bearer(request.headers))
+            if self.protection is None:
+                answer = await self._admitted(request, bearer, receive)
             else:
-                answer = await self._in_thread(lambda: self._answer(method, host, path, query, headers, body))
-                if question is not None:
-                    self.remembered.keep(question, answer)
+                answer = await self._counted(request, bearer, receive, self.protection)
         except Exception as error:
-            answer = failures.failed(error, host or "http://localhost", method, path)
-        self.measured.observe(method, answer.status, runtime.monotonic() - began)
+            answer = self._refused(error, request)
+        self.measured.observe(request.method, answer.status, runtime.monotonic() - began)
         await _send(answer, send, _ODATA, close=answer.status == 413)
+
+    async def _counted(self, request: Incoming, bearer: Bearer, receive: Receive, protection: Protection) -> Answer:
+        """The answer to an admitted request under service protection. Raises Throttled."""
+        protection.enter(bearer.user_id)
+        began = runtime.monotonic()
+        operations = 1
+        try:
+            answer = await self._admitted(request, bearer, receive)
+            operations = answer.operations
+        except Exception as error:
+            answer = self._refused(error, request)
+        finally:
+            left = protection.leave(bearer.user_id, runtime.monotonic() - began, operations)
+        return answer.plus(*left)
+
+    async def _admitted(self, request: Incoming, bearer: Bearer, receive: Receive) -> Answer:
+        body = await _body(receive, request.headers)
+        question = None
+        if request.method == "GET" and not body:
+            question = self.remembered.question(
+                bearer, request.origin or "", request.path, request.query, request.headers
+            )
+        known = self.remembered.find(question) if question is not None else None
+        if known is not None:
+            return known
+        answer = await self._in_thread(lambda: self._answer(request, bearer, body))
+        if question is not None:
+            self.remembered.keep(question, answer)
+        return answer
+
+    def _refused(self, error: Exception, request: Incoming) -> Answer:
+        answer = failures.failed(error, request.method, request.path)
+        if answer.status != 401:
+            return answer
+        return answer.plus(("WWW-Authenticate", self.authenticator.challenge(request.origin or "http://localhost")))
 
     async def health(self, request: Request) -> Response:
         return Response('{"status":"ok"}', media_type="application/json")
 
     async def ready(self, request: Request) -> Response:
-        details = self.authenticator.admits(url.header_map(list(request.headers.items())))
-        return _response(await self._in_thread(lambda: observe.ready(self.service, details=details)))
+        headers = Incoming.of(request.scope).headers
+        return _response(
+            await self._in_thread(lambda: observe.ready(self.service, details=self._refusal(headers) is None))
+        )
 
     async def metrics(self, request: Request) -> Response:
-        headers = url.header_map(list(request.headers.items()))
-        if not self.authenticator.admits(headers):
-            host = _origin(request.scope, headers) or ""
-            return _response(failures.failed(_unauthenticated(self.authenticator, headers), host, "GET", "/metrics"))
+        incoming = Incoming.of(request.scope)
+        refusal = await self._in_thread(lambda: self._refusal(incoming.headers))
+        if refusal is not None:
+            return _response(self._refused(refusal, incoming))
         return _response(await self._in_thread(self.measured.answer))
 
     async def page(self, request: Request) -> Response:
         return Response(observe.PAGE, media_type="text/html")
 
-    async def _in_thread(self, core: Core) -> Answer:
+    def _refusal(self, headers: dict[str, str]) -> AdjournError | None:
+        """Why a request is not let in; None for one that is."""
+        try:
+            self.authenticator.bearer(headers)
+        except AdjournError as error:
+            return error
+        return None
+
+    async def _in_thread(self, core: Callable[[], T]) -> T:
         if self._limiter is None:
             self._limiter = anyio.CapacityLimiter(THREADS)
         if self.waiting >= WAITING_MAX:
@@ -125,9 +190,9 @@ class Edge:
         finally:
             self.waiting -= 1
 
-    def _answer(self, method: str, host: str, path: str, query: str, headers: dict[str, str], body: bytes) -> Answer:
+    def _answer(self, request: Incoming, bearer: Bearer, body: bytes) -> Answer:
         """The synchronous part of a request. Raises the documented errors."""
-        below = path.removeprefix(API_PATH)
+        below = request.path.removeprefix(API_PATH)
         version = _VERSION.match(below)
         if version is None:
             raise UnknownResource(
@@ -135,40 +200,31 @@ class Edge:
                 f"{API_PATH}/{config.API_VERSION}/; every v9.x is served."
             )
         rest = below[version.end() :]
-        url.check_length(path, query)
-        options = url.parse_query(query)
+        url.check_length(request.path, request.query)
+        options = url.parse_query(request.query)
         call = Call(
-            caller=self.authenticator.caller(headers),
+            caller=self.authenticator.caller(bearer, request.headers),
             shared_variables={"tag": options["tag"]} if "tag" in options else {},
         )
         exchange = Exchange(
-            method=method,
-            root=f"{host}{API_PATH}{version[0].rstrip('/')}/",
+            method=request.method,
+            root=f"{request.origin}{API_PATH}{version[0].rstrip('/')}/",
             path=rest,
-            query=query,
+            query=request.query,
             segments=url.parse_path(rest),
             options=options,
-            headers=headers,
+            headers=request.headers,
             body=body,
             call=call,
-            preferences=prefer.parse(headers),
+            preferences=prefer.parse(request.headers),
             skiptoken_key=self.authenticator.skiptoken_key,
         )
-        if method == "POST" and len(exchange.segments) == 1 and exchange.segments[0].name == "$batch":
-            return batch.run(exchange, self.service, host)
+        if request.method == "POST" and len(exchange.segments) == 1 and exchange.segments[0].name == "$batch":
+            return batch.run(exchange, self.service)
         return dispatch.answer(exchange, self.service)
 
 
-def _unauthenticated(authenticator: Authenticator, headers: dict[str, str]) -> Exception:
-    try:
-        authenticator.require(headers)
-    except Exception as error:
-        return error
-    raise AssertionError("the request was admitted before")
-
-
 def _origin(scope: Scope, headers: dict[str, str]) -> str | None:
-    """Scheme and host as the client knows them; None for a host that is none."""
     host = headers.get("host", "")
     if not host:
         server = scope.get("server") or ("localhost", 80)
@@ -232,4 +288,4 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _crashed(request: Request, error: Exception) -> Response:
-    return _response(failures.failed(error, "", request.method, request.url.path))
+    return _response(failures.failed(error, request.method, request.url.path))

@@ -30,7 +30,7 @@ class _Refused(Exception):
         self.content_id = content_id
 
 
-def run(exchange: Exchange, service: Service, host: str) -> Answer:
+def run(exchange: Exchange, service: Service) -> Answer:
     """Answer a POST to `$batch`. Raises InvalidRequest if the body cannot be read at all."""
     if exchange.options:
         raise InvalidRequest(f"A $batch takes no query options, found '{next(iter(exchange.options))[:100]}'.")
@@ -40,21 +40,20 @@ def run(exchange: Exchange, service: Service, host: str) -> Answer:
     status = 200
     for part in parts:
         if isinstance(part, ChangeSet):
-            failed = _change_set(part, exchange, service, host, pieces, name)
+            failed = _change_set(part, exchange, service, pieces, name)
         else:
-            answer = _answer(part, exchange, service, host)
+            answer = _answer(part, exchange, service)
             pieces.append(multipart.piece(answer, part.content_id, name))
             failed = answer.status >= 400
         if failed and not exchange.preferences.continue_on_error:
             status = 400
             break
     pieces.append(f"--{name}--\r\n".encode())
-    return Answer(status, b"".join(pieces), (), f"multipart/mixed; boundary={name}")
+    operations = sum(len(part.requests) if isinstance(part, ChangeSet) else 1 for part in parts)
+    return Answer(status, b"".join(pieces), (), f"multipart/mixed; boundary={name}", operations=operations)
 
 
-def _change_set(
-    part: ChangeSet, exchange: Exchange, service: Service, host: str, pieces: list[bytes], outer: str
-) -> bool:
+def _change_set(part: ChangeSet, exchange: Exchange, service: Service, pieces: list[bytes], outer: str) -> bool:
     """Run a change set and append its answer; whether it failed."""
     answers: list[tuple[Answer, str | None]] = []
     references: dict[str, str] = {}
@@ -64,7 +63,7 @@ def _change_set(
                 if request.content_id is not None and request.content_id in references:
                     raise InvalidRequest(f"Content-ID '{request.content_id}' stands twice in a change set.")
                 inside = exchange.within(call=call, references=dict(references))
-                answer = _answer(request, inside, service, host)
+                answer = _answer(request, inside, service)
                 if answer.status >= 400:
                     raise _Refused(answer, request.content_id)
                 made = answer.header("OData-EntityId")
@@ -77,21 +76,21 @@ def _change_set(
         pieces.append(multipart.piece(refused.answer, refused.content_id, outer))
         return True
     except AdjournError as error:
-        pieces.append(multipart.piece(failures.failed(error, host, "POST", exchange.path), None, outer))
+        pieces.append(multipart.piece(failures.failed(error, "POST", exchange.path), None, outer))
         return True
     pieces.append(multipart.compose_change_set(answers, f"changesetresponse_{runtime.new_id()}", outer))
     return False
 
 
-def _answer(part: PartRequest, exchange: Exchange, service: Service, host: str) -> Answer:
+def _answer(part: PartRequest, exchange: Exchange, service: Service) -> Answer:
     """One request's answer, errors included."""
     try:
         return dispatch.answer(_exchange(part, exchange), service)
     except Exception as error:
         if not isinstance(error, AdjournError) and exchange.call.transaction is not None:
             # The transaction may be broken: nothing more can run in it.
-            raise _Refused(failures.failed(error, host, part.method, part.target), part.content_id) from error
-        return failures.failed(error, host, part.method, part.target)
+            raise _Refused(failures.failed(error, part.method, part.target), part.content_id) from error
+        return failures.failed(error, part.method, part.target)
 
 
 def _exchange(part: PartRequest, outer: Exchange) -> Exchange:

@@ -57,6 +57,7 @@ class Answer:
 
     rest: what follows `body`, in pieces, so that a long answer is never copied into one text.
     lasting: the same request has the same answer until something is committed.
+    operations: how many requests it answers, for service protection.
     """
 
     status: int
@@ -65,6 +66,7 @@ class Answer:
     content_type: str = JSON
     rest: tuple[bytes | bytearray, ...] = ()
     lasting: bool = False
+    operations: int = 1
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key == name), None)

@@ -8,18 +8,16 @@ from __future__ import annotations
 import structlog
 
 from adjourn import runtime
-from adjourn.errors import AdjournError, Busy, Unauthenticated
+from adjourn.errors import AdjournError, Busy, Throttled
 from adjourn.webapi.exchange import Answer, json_answer
 
 log = structlog.get_logger("adjourn.webapi")
 
 MESSAGE_CHARACTERS_MAX = 8_000
-ROOT_CHALLENGE = "Bearer authorization_uri={host}/oauth2/authorize, resource_id={host}/"
-"""Unquoted and comma-separated: the SDK's parser needs it so (webapi.md §20)."""
 
 
-def failed(error: BaseException, host: str, method: str, path: str) -> Answer:
-    """The answer to an exception. host: scheme and host of the request."""
+def failed(error: BaseException, method: str, path: str) -> Answer:
+    """The answer to an exception."""
     if not isinstance(error, AdjournError):
         error_id = runtime.new_id()
         log.error("request failed", error_id=str(error_id), method=method, path=path[:500], exc_info=error)
@@ -27,10 +25,8 @@ def failed(error: BaseException, host: str, method: str, path: str) -> Answer:
     if error.status >= 500 and not isinstance(error, Busy):
         log.warning("request refused", code=error.hex, method=method, path=path[:500], reason=error.message)
     found = answer(error.status, error.hex, error.message)
-    if isinstance(error, Busy):
+    if isinstance(error, Busy | Throttled):
         return found.plus(("Retry-After", str(error.retry_after_seconds)))
-    if isinstance(error, Unauthenticated):
-        return found.plus(("WWW-Authenticate", ROOT_CHALLENGE.format(host=host)))
     return found
 
 

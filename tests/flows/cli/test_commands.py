@@ -47,3 +47,34 @@ def test_a_question_is_answered_as_a_table_and_as_json(database: str) -> None:
 def test_doctor_finds_nothing_wrong(database: str) -> None:
     result = run("doctor", "--database", database)
     assert (result.exit_code, result.output) == (0, "Counts, dependency tokens, leases and files are consistent.\n")
+
+
+def test_a_token_is_made_listed_and_revoked(database: str) -> None:
+    made = run(
+        "token", "create", "--user", "System Administrator", "--name", "ci", "--expires", "3", "--database", database
+    )
+    assert made.exit_code == 0, made.output
+    secret = made.stdout.strip()
+    assert len(secret) >= 43
+    listed = run("token", "list", "--database", database).output
+    assert secret not in listed
+    assert "System Administrator" in listed
+    token_id = next(word for word in listed.split() if word.count("-") == 4)
+    assert run("token", "revoke", token_id, "--database", database).exit_code == 0
+    assert "0 rows" in run("token", "list", "--database", database).output
+    again = run("token", "revoke", token_id, "--database", database)
+    assert "There is no token" in str(again.exception)
+
+
+@pytest.mark.parametrize(
+    ("user", "said"),
+    [("adminstrator", "Did you mean 'administrator'"), ("Twin", "fits several users"), ("", "No systemuser")],
+)
+def test_a_token_for_nobody_in_particular_is_refused(database: str, user: str, said: str) -> None:
+    with adjourn.Organization(database) as org:
+        unit = org.retrieve_multiple("businessunits")[0].id
+        for number in (1, 2):
+            name = {"lastname": "Twin", "domainname": f"twin{number}"}
+            org.create("systemuser", {**name, "businessunitid": ("businessunit", unit)})
+    result = run("token", "create", "--user", user, "--database", database)
+    assert said in str(result.exception)

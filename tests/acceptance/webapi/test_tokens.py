@@ -1,0 +1,145 @@
+"""Tokens of users, acting for others, and the challenge; over HTTP, on both stores."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from uuid import UUID
+
+import httpx
+import pytest
+
+from adjourn import config, runtime
+from adjourn.client import Client
+from adjourn.query import access_tokens
+from adjourn.service import Service
+from adjourn.store import open_store
+
+from .conftest import Start, created, error_of
+
+UNIT = ("businessunit", UUID(config.ROOT_BUSINESS_UNIT_ID))
+
+
+@pytest.fixture
+def ada(org: Client) -> UUID:
+    return org.create("systemuser", {"lastname": "Lovelace", "domainname": "ada", "businessunitid": UNIT})
+
+
+def token_of(service: Service, user: UUID, days: int | None = None) -> tuple[str, UUID]:
+    until = runtime.now() + timedelta(days=days) if days is not None else None
+    token, row = service.store.write(lambda tx: access_tokens.create(tx, user, "test", until))
+    return token, row.id
+
+
+def asking(http: httpx.Client, token: str, path: str = "WhoAmI", **headers: str) -> httpx.Response:
+    return http.get(path, headers={"Authorization": f"Bearer {token}", **headers})
+
+
+def test_a_token_is_its_user(http: httpx.Client, service: Service, ada: UUID) -> None:
+    token, _ = token_of(service, ada)
+    for _ in range(3):
+        assert asking(http, token).json()["UserId"] == str(ada)
+    assert http.get("WhoAmI").json()["UserId"] == config.ADMIN_USER_ID
+
+
+def test_a_revoked_token_is_refused_on_every_host(service: Service, serve: Start, ada: UUID, database_url: str) -> None:
+    """At once on SQLite, within two seconds on PostgreSQL; revoked through another open store."""
+    http = serve(service)
+    token, token_id = token_of(service, ada)
+    assert asking(http, token).status_code == 200
+    other = open_store(database_url)
+    assert other.write(lambda tx: access_tokens.revoke(tx, token_id))
+    other.close()
+    if service.store.dialect == "postgres":
+        runtime.sleep(2.05)
+    answer = asking(http, token)
+    assert error_of(answer)[:2] == (401, "0x80044302")
+
+
+def test_an_expired_token_is_refused(http: httpx.Client, service: Service, ada: UUID) -> None:
+    token, _ = token_of(service, ada, days=-1)
+    status, code, text = error_of(asking(http, token))
+    assert (status, code) == (401, "0x8004a101")
+    assert "expired" in text
+
+
+def test_a_token_ends_while_it_is_known(http: httpx.Client, service: Service, ada: UUID) -> None:
+    until = runtime.now() + timedelta(seconds=1)
+    token, _ = service.store.write(lambda tx: access_tokens.create(tx, ada, None, until))
+    assert asking(http, token).status_code == 200
+    runtime.sleep(1.05)
+    assert error_of(asking(http, token))[:2] == (401, "0x8004a101")
+
+
+def test_a_disabled_user_and_a_deleted_one(http: httpx.Client, service: Service, org: Client, ada: UUID) -> None:
+    token, _ = token_of(service, ada)
+    assert asking(http, token).status_code == 200
+    org.update("systemuser", ada, {"isdisabled": True})
+    if service.store.dialect == "postgres":
+        runtime.sleep(2.05)
+    assert error_of(asking(http, token))[:2] == (403, "0x80040204")
+    org.update("systemuser", ada, {"isdisabled": False})
+    assert asking(http, token).status_code == 200
+
+
+def test_only_the_digest_lies_in_the_database(service: Service, ada: UUID) -> None:
+    token, _ = token_of(service, ada)
+    with service.store.read() as reader:
+        rows = reader.rows("SELECT * FROM accesstoken")
+    assert access_tokens.digest(token).hex() in repr(rows)
+    assert token not in repr(rows)
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Bearer", "Basic YTpi", "bearer wrong", "Bearer " + "x" * 60_000, "token", "Bearer a.b.c", "Bearer é"],
+)
+def test_what_is_no_token_gets_a_challenge(http: httpx.Client, header: str) -> None:
+    answer = http.get("WhoAmI", headers={"Authorization": header.encode("latin-1")})
+    assert error_of(answer)[0] == 401
+    found = answer.headers["www-authenticate"]
+    assert re.fullmatch(r"Bearer authorization_uri=\S+/oauth2/authorize, resource_id=http://\S+/", found)
+    assert '"' not in found
+
+
+def test_a_token_in_the_address_counts_for_nothing(http: httpx.Client, service: Service, ada: UUID) -> None:
+    token, _ = token_of(service, ada)
+    bare = httpx.get(f"{http.base_url}WhoAmI?access_token={token}")
+    assert bare.status_code == 401
+
+
+def test_discovery_asks_without_a_token(http: httpx.Client) -> None:
+    root = str(http.base_url).split("/api/")[0]
+    assert httpx.get(f"{root}/api/data/v9.2/").status_code == 401
+    assert httpx.get(f"{root}/api/data").status_code == 401
+    assert httpx.get(f"{root}/XRMServices/2011/Organization.svc/web").status_code == 404
+
+
+def test_acting_for_others(http: httpx.Client, service: Service, org: Client, ada: UUID) -> None:
+    object_id = UUID("0190aaaa-0000-7000-8000-00000000ada0")
+    org.update("systemuser", ada, {"azureactivedirectoryobjectid": object_id})
+    for header in ({"MSCRMCallerID": str(ada)}, {"CallerObjectId": str(object_id)}):
+        assert http.get("WhoAmI", headers=header).json()["UserId"] == str(ada)
+    both = {"MSCRMCallerID": config.ADMIN_USER_ID, "CallerObjectId": str(object_id)}
+    assert error_of(http.get("WhoAmI", headers=both))[0] == 400
+    unknown = {"CallerObjectId": str(runtime.new_id())}
+    assert error_of(http.get("WhoAmI", headers=unknown))[:2] == (403, "0x80072560")
+    assert error_of(http.get("WhoAmI", headers={"CallerObjectId": "x"}))[0] == 400
+    token, _ = token_of(service, ada)
+    refused = asking(http, token, MSCRMCallerID=config.ADMIN_USER_ID)
+    assert error_of(refused)[:2] == (403, "0x80040220")
+
+
+def test_who_acted_for_whom_is_written_down(http: httpx.Client, ada: UUID) -> None:
+    answer = http.post("emails", json={"subject": "s"}, headers={"MSCRMCallerID": str(ada)})
+    assert answer.status_code == 204, answer.text
+    made = answer.headers["OData-EntityId"]
+    row = http.get(made).json()
+    assert (row["_createdby_value"], row["_modifiedby_value"]) == (str(ada), str(ada))
+    account = created(http, "accounts", {"name": "own"})
+    http.patch(account, json={"name": "changed"}, headers={"MSCRMCallerID": str(ada)})
+    row = http.get(f"{account}?$select=_modifiedby_value,_modifiedonbehalfby_value").json()
+    assert (row["_modifiedby_value"], row["_modifiedonbehalfby_value"]) == (str(ada), config.ADMIN_USER_ID)
+    http.patch(account, json={"name": "again"})
+    row = http.get(f"{account}?$select=_modifiedby_value,_modifiedonbehalfby_value").json()
+    assert (row["_modifiedby_value"], row["_modifiedonbehalfby_value"]) == (config.ADMIN_USER_ID, None)
