@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 
 from adjourn import config
 from adjourn.metadata.model import Catalog, Reference, Table
-from adjourn.pipeline import core
+from adjourn.pipeline import core, views
 from adjourn.pipeline.messages import MESSAGES
 from adjourn.pipeline.record import Record
 from adjourn.pipeline.registration import NAMESPACE, filter_id, message_id
@@ -30,7 +30,13 @@ _UTC_TIME_ZONE_CODE = 92
 
 
 def bootstrap(store: Store, catalog: Catalog) -> bool:
-    """Make a fresh database an organization; False if it is one already."""
+    """Make a fresh database an organization; False if it is one already. Views that are missing are put in."""
+    made = _organization(store, catalog)
+    views.ship(store, catalog)
+    return made
+
+
+def _organization(store: Store, catalog: Catalog) -> bool:
     with store.read() as reader:
         if write.exists(reader, catalog.table("organization"), ORGANIZATION):
             return False

@@ -1,4 +1,4 @@
-"""Rules for the rows that configure the pipeline itself: steps and their images, checked when they are written.
+"""Rules for the rows that configure the service itself: steps, their images, views, checked when they are written.
 
 A step that could never run, or would run where the platform does not allow it, is refused with the documented error
 instead of failing later. Source: semantics §4 and §14; sdkmessageprocessingstep and …image of the reference.
@@ -11,6 +11,7 @@ from typing import Any
 
 from adjourn.errors import InvalidRequest, nearest
 from adjourn.metadata.model import Catalog, Reference
+from adjourn.pipeline import views
 from adjourn.pipeline.context import ASYNCHRONOUS, Stage
 from adjourn.pipeline.record import Record
 from adjourn.query import write
@@ -148,4 +149,6 @@ def _table_of(tx: Transaction, catalog: Catalog, reference: Reference | None, me
 _RULES: Mapping[str, Callable[[Transaction, Catalog, Record, dict[str, Any]], None]] = {
     "sdkmessageprocessingstep": _check_step,
     "sdkmessageprocessingstepimage": _check_image,
+    views.SAVED: views.check,
+    views.OWN: views.check,
 }

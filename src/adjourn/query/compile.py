@@ -22,9 +22,10 @@ from adjourn.query.literals import Circumstances
 from adjourn.query.operators import Asked
 from adjourn.query.plan import CollectionPlan, Output, Plan, Shape, SortOutput
 from adjourn.query.resolve import resolve
+from adjourn.query.resolved import Resolved, Term
 from adjourn.query.security import PLATFORM, Caller
 from adjourn.query.shape import shape
-from adjourn.query.tree import Condition, Query
+from adjourn.query.tree import Condition, Query, collections_of
 from adjourn.store.contract import Dialect
 
 __all__ = ["CollectionPlan", "Output", "Plan", "Shape", "SortOutput", "compile"]
@@ -33,6 +34,9 @@ SHAPES_MAX = 2000
 """Plans kept, a few kilobytes each."""
 SIMPLE_PAGING_ROWS_MAX = 50_000
 """FetchXML pages without a cookie are found by counting rows off; Dataverse stops here (fetchxml.md §7)."""
+
+_EACH = Paging(True, False, None)
+"""Of a collection every parent has its first rows."""
 
 _kept: dict[Hashable, tuple[Catalog, Compiled]] = {}
 
@@ -83,7 +87,27 @@ def compile(
         parameters[OFFSET] = offset
     for position, (sort, value) in enumerate(zip(compiled.shape.sort, after or (), strict=False)):
         parameters[f"a{position}"] = _key_value(sort, value, dialect)
-    return Plan(compiled.shape, parameters, query.language, size, number, query.top)
+    expanded = _expanded(query, compiled, conditions, circumstances) if compiled.collections else ()
+    return Plan(compiled.shape, parameters, query.language, size, number, query.top, expanded)
+
+
+def _expanded(
+    query: Query, compiled: Compiled, conditions: list[Condition], circumstances: Circumstances
+) -> tuple[CollectionPlan, ...]:
+    """The plans of a question's collections: `top` and the page's size bound the children of each parent."""
+    found = []
+    for (_, collection), of, child in zip(
+        collections_of(query), compiled.shape.collections, compiled.collections, strict=True
+    ):
+        asked = collection.query
+        parameters = _parameters(child, conditions, circumstances)
+        size = min(asked.page.size or config.PAGE_ROWS_MAX, config.PAGE_ROWS_MAX)
+        parameters[LIMIT] = size if asked.top is None else min(size, asked.top)
+        below = _expanded(asked, child, conditions, circumstances)
+        found.append(
+            CollectionPlan(of, collection, Plan(child.shape, parameters, asked.language, size, 1, asked.top, below))
+        )
+    return tuple(found)
 
 
 def _compile(
@@ -95,7 +119,20 @@ def _compile(
     paging: Paging,
     places: dict[int, int],
 ) -> Compiled:
-    resolved = resolve(query, catalog)
+    return _compiled(resolve(query, catalog), query, catalog, caller, dialect, names, paging, places)
+
+
+def _compiled(
+    resolved: Resolved,
+    query: Query,
+    catalog: Catalog,
+    caller: Caller,
+    dialect: Dialect,
+    names: bool,
+    paging: Paging,
+    places: dict[int, int],
+    parents: Term | None = None,
+) -> Compiled:
     keys = 0 if query.aggregate and all(s.kind == "aggregate" for s in resolved.selected) else len(resolved.sorts)
     if paging.after is not None and len(paging.after) != keys:
         raise QueryError(
@@ -103,6 +140,10 @@ def _compile(
             "send the cookie of the page before, with the same query.",
             code=0x80041129,
         )
+    collections = tuple(
+        _compiled(one.question, collection.query, catalog, caller, dialect, names, _EACH, places, one.parent)
+        for one, (_, collection) in zip(resolved.expanded, collections_of(query), strict=True)
+    )
     select = Select(
         resolved=resolved,
         catalog=catalog,
@@ -111,6 +152,8 @@ def _compile(
         places=places,
         names=names,
         paging=paging,
+        parents=parents,
+        collections=collections,
     )
     return select.compiled()
 

@@ -16,10 +16,12 @@ from adjourn.query import counts, logical
 from adjourn.query.compile_source import Binder, Source, where_sql
 from adjourn.query.literals import postgres_type
 from adjourn.query.operators import folded
-from adjourn.query.plan import Output, Shape, SortOutput
-from adjourn.query.resolved import Group, Node, Predicate, Selected, Sort, Term, Test
+from adjourn.query.plan import PARENTS, CollectionShape, Output, Shape, SortOutput
+from adjourn.query.resolved import Expanded, Group, Node, Predicate, Selected, Sort, Term, Test
 
 LIMIT, OFFSET, ZONE, UTC_ZONE = "limit_", "offset_", "zone_", "utc_zone_"
+ROWS = "rows_"
+"""Of a collection: the rows of all its parents together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,9 @@ class Compiled:
     binders: tuple[Binder, ...]
     tables: tuple[Table, ...]
     zoned: bool
+    collections: tuple[Compiled, ...] = ()
+    parent: int = -1
+    """In the rows of a collection: where the key of the parent lies."""
 
 
 @dataclass(slots=True)
@@ -58,10 +63,16 @@ class _Key:
 
 @dataclass(slots=True, kw_only=True)
 class Select(Source):
-    """One question being written, in one of its two forms. names: also the names of lookups' targets."""
+    """One question being written, in one of its two forms. names: also the names of lookups' targets.
+
+    parents: the question is that of a collection, whose rows are wanted of many parents at once; this says whose a row is.
+    collections: those expanded in the rows, compiled.
+    """
 
     names: bool
     paging: Paging
+    parents: Term | None = None
+    collections: tuple[Compiled, ...] = ()
     items: dict[str, int] = field(default_factory=dict)
 
     def compiled(self) -> Compiled:
@@ -82,10 +93,17 @@ class Select(Source):
             counted=counted,
             total_counted=total_counted,
             width=len(self.items),
+            collections=tuple(map(self.expanded, self.resolved.expanded, self.collections)),
         )
         tables = tuple(self.catalog.tables[table] for table in self.uses)
         zoned = any(selected.part for selected in self.resolved.selected)
-        return Compiled(shape, tuple(self.binders), tables, zoned)
+        parent = -1 if self.parents is None else self.item(self.term(self.parents))
+        return Compiled(shape, tuple(self.binders), tables, zoned, self.collections, parent)
+
+    def expanded(self, one: Expanded, compiled: Compiled) -> CollectionShape:
+        key = self.item(self.term(one.key))
+        table = self.catalog.tables[one.key.column.table]
+        return CollectionShape(one.path, one.navigation, table, key, compiled.shape, compiled.parent)
 
     # --- the two forms
 
@@ -94,10 +112,28 @@ class Select(Source):
         keys = [self.flat_key(sort) for sort in self.resolved.sorts]
         source, conditions = self.source(root)
         wheres = [*conditions, *([where] if where else []), *self.after(keys)]
+        if self.parents is not None:
+            return self.of_each(self.parents, keys, source, wheres), outputs, keys
         return (
             f"SELECT {self.select_list()}\nFROM {source}{where_sql(wheres)}{self.order(keys)}{self.page()}",
             outputs,
             keys,
+        )
+
+    def of_each(self, parents: Term, keys: list[_Key], source: str, wheres: list[str]) -> str:
+        """The first rows of each of many parents, in one statement."""
+        parent = self.term(parents)
+        index = self.item(parent)
+        if self.dialect == "postgres":
+            among = f"{parent} = ANY({self.parameter(PARENTS, 'uuid[]')})"
+        else:
+            among = f"{parent} IN (SELECT value FROM json_each({self.parameter(PARENTS, '')}))"
+        number = f"row_number() OVER (PARTITION BY {parent}{self.order(keys)}) AS n_"
+        names = ", ".join(f"r.v{place}" for place in self.items.values())
+        return (
+            f"SELECT {names}\nFROM (SELECT {self.select_list()}, {number}\nFROM {source}{where_sql([*wheres, among])}) AS r"
+            f"\nWHERE r.n_ <= {self.parameter(LIMIT, 'bigint')}\nORDER BY r.v{index}, r.n_"
+            f"\nLIMIT {self.parameter(ROWS, 'bigint')}"
         )
 
     def output(self, selected: Selected) -> Output:
@@ -298,6 +334,7 @@ def _output(selected: Selected, column: Column, index: int, name_index: int | No
         aliased=selected.aliased,
         name_index=name_index,
         table_index=table_index,
+        reference=selected.reference,
     )
 
 

@@ -25,6 +25,7 @@ from lxml import etree
 from adjourn.errors import QueryError
 from adjourn.query.plan import SortOutput
 from adjourn.query.result import Rows
+from adjourn.query.tree import Query
 
 COOKIE_CHARACTERS_MAX = 16_384
 """A cookie holds at most `result.KEYSET_CHARACTERS_MAX` characters of values; encoded twice they can be longer."""
@@ -89,14 +90,20 @@ def decode_fetchxml(text: str) -> Position:
     return Position(page + 1, tuple(after) or None)
 
 
-def encode_skiptoken(position: Position, key: bytes) -> str:
-    """A position as a URL-safe text that only the holder of `key` can make."""
+def scope(query: Query) -> str:
+    """What of a question a position belongs to: a position of another table or in another order means nothing."""
+    orders = ",".join(f"{o.entity}.{o.column or o.alias}{'-' if o.descending else ''}" for o in query.orders)
+    return f"{query.table}:{query.aggregate}:{orders}"
+
+
+def encode_skiptoken(position: Position, key: bytes, scope: str = "") -> str:
+    """A position as a URL-safe text that only the holder of `key` can make, for questions of one scope."""
     payload = msgspec.json.encode([position.number, position.after])
-    return base64.urlsafe_b64encode(_signature(payload, key) + payload).decode().rstrip("=")
+    return base64.urlsafe_b64encode(_signature(payload, key, scope) + payload).decode().rstrip("=")
 
 
-def decode_skiptoken(text: str, key: bytes) -> Position:
-    """Raises QueryError for a text that `encode_skiptoken` did not make with this key."""
+def decode_skiptoken(text: str, key: bytes, scope: str = "") -> Position:
+    """Raises QueryError for a text that `encode_skiptoken` did not make with this key and this scope."""
     if len(text) > COOKIE_CHARACTERS_MAX:
         raise _invalid("it is too long")
     try:
@@ -104,14 +111,16 @@ def decode_skiptoken(text: str, key: bytes) -> Position:
     except (ValueError, binascii.Error):
         raise _invalid("it is not one of ours") from None
     signature, payload = found[:_SIGNATURE_BYTES], found[_SIGNATURE_BYTES:]
-    if not hmac.compare_digest(signature, _signature(payload, key)):
-        raise _invalid("it was changed; follow the nextLink as it is")
+    if not hmac.compare_digest(signature, _signature(payload, key, scope)):
+        raise _invalid("it was changed, or belongs to another query; follow the nextLink as it is")
     number, after = msgspec.json.decode(payload)
     return Position(number, None if after is None else tuple(after))
 
 
-def _signature(payload: bytes, key: bytes) -> bytes:
-    return hmac.new(key, payload, hashlib.sha256).digest()[:_SIGNATURE_BYTES]
+def _signature(payload: bytes, key: bytes, scope: str) -> bytes:
+    return hmac.new(key, scope.encode("utf-8", "surrogatepass") + b"\x00" + payload, hashlib.sha256).digest()[
+        :_SIGNATURE_BYTES
+    ]
 
 
 def _value(end: str, sort: SortOutput, value: Any) -> str:

@@ -8,16 +8,19 @@ Source: webapi.md §8.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from adjourn import config, errors
 from adjourn.errors import QueryError, nearest
-from adjourn.metadata.model import ColumnType, ManyToMany, Relationship, Table
+from adjourn.metadata.model import ColumnType
 from adjourn.query.odata_lexer import END, LITERAL, MARK, NAME, Token, tokens
 from adjourn.query.odata_paths import Paths, Place, unknown
+from adjourn.query.odata_related import along, child_table, lambda_link
 from adjourn.query.operators import ODATA_FUNCTIONS
-from adjourn.query.tree import Condition, Filter, Link, Related
+from adjourn.query.tree import Condition, Filter, Related
 
 NAMESPACE = "Microsoft.Dynamics.CRM."
 _COMPARISONS = ("eq", "ne", "gt", "ge", "lt", "le")
@@ -25,12 +28,22 @@ _FLIPPED = {"gt": "lt", "ge": "le", "lt": "gt", "le": "ge", "eq": "eq", "ne": "n
 _TEXT_FUNCTIONS = {"contains": ("like", "%{}%"), "startswith": ("begins-with", "{}"), "endswith": ("ends-with", "{}")}
 _VALUES = ("PropertyValue", "PropertyValue1", "PropertyValue2")
 Part = Condition | Filter | Related
+Aliases = Mapping[str, Any] | None
+"""What the request's parameter aliases stand for: values, lists, and paths; None where they have no place."""
+
+
+@dataclass(frozen=True, slots=True)
+class AliasedPath:
+    """A parameter alias that stands for a property: `@p1=primarycontactid/fullname`."""
+
+    names: tuple[str, ...]
 
 
 class Parser:
-    """Reads one expression over the paths of one table. Also used for the expressions inside $apply."""
+    """Reads one expression over the paths of one table. Also used for the expressions inside $expand and $apply."""
 
-    def __init__(self, text: str, paths: Paths, aliases: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, text: str, paths: Paths, aliases: Aliases = None) -> None:
+        self._text = text
         self._tokens = tokens(text)
         self._index = 0
         self._depth = 0
@@ -39,7 +52,17 @@ class Parser:
         self._scope = paths
         self._lambdas = 0
         self.paths = paths
-        self.aliases = aliases or {}
+        self._aliases = aliases
+
+    @contextmanager
+    def over(self, paths: Paths) -> Iterator[None]:
+        """Read on with the names of another table, in which no parameter alias is known: inside an $expand."""
+        before = self.paths, self._scope, self._variables, self._aliases
+        self.paths, self._scope, self._variables, self._aliases = paths, paths, {}, None
+        try:
+            yield
+        finally:
+            self.paths, self._scope, self._variables, self._aliases = before
 
     # Tokens
 
@@ -74,6 +97,10 @@ class Parser:
     def finish(self) -> None:
         if self.token.kind != END:
             raise self.wrong("the end")
+
+    def text_between(self, begin: int) -> str:
+        """The text from a position to where the reading has come."""
+        return self._text[begin : self.token.position].strip()
 
     def wrong(self, expected: str) -> QueryError:
         """The error for a token that does not belong where it stands."""
@@ -139,37 +166,52 @@ class Parser:
             return self._query_function()
         if token.kind == NAME and token.text in _TEXT_FUNCTIONS and self._tokens[self._index + 1].text == "(":
             return self._text_function()
-        if token.kind == LITERAL or token.text.startswith("@"):
+        if token.kind == LITERAL or (token.text.startswith("@") and not self._at_path()):
             return self._literal_first()
         place = self._path()
         if not isinstance(place, Place):
             return place
         return self._comparison(place, token.position)
 
-    def _comparison(self, place: Place, position: int) -> Condition:
+    def _comparison(self, place: Place, position: int) -> Part:
         operator = self.token
         if self.accept("in"):
-            return Condition(place.column.logical, "in", self._list(), place.entity, position=position)
+            return self._on(place, "in", self._list(), position)
         if operator.kind != NAME or operator.text not in _COMPARISONS:
             if place.column.type is ColumnType.BOOLEAN:
-                return Condition(place.column.logical, "eq", (True,), place.entity, position=position)
+                return self._on(place, "eq", (True,), position)
             raise self.wrong(f"one of {', '.join(_COMPARISONS)}, in")
         self.advance()
-        if self.token.kind == NAME and not self.token.text.startswith("@"):
+        if self._at_path():
             other = self._path()
             if not isinstance(other, Place):
                 raise self.wrong("a value or a property")
-            return Condition(
-                place.column.logical,
-                operator.text,
-                (),
-                place.entity,
-                (other.entity, other.column.logical),
-                position=position,
-            )
+            if other.hops != place.hops:
+                raise QueryError(
+                    "A property reached through a lookup inside any() or all() can be compared with a value, or with "
+                    "another property of the same record, only.",
+                    code=errors.ODATA_UNSUPPORTED,
+                    position=position,
+                )
+            return self._on(place, operator.text, (), position, (other.entity, other.column.logical))
         return self._compared(place, operator, self.value(), position)
 
-    def _compared(self, place: Place, operator: Token, value: Any, position: int) -> Condition:
+    def _on(
+        self,
+        place: Place,
+        operator: str,
+        values: tuple[Any, ...],
+        position: int,
+        valueof: tuple[str | None, str] | None = None,
+    ) -> Condition | Related:
+        """A condition on a property, wherever its path leads."""
+        condition = Condition(place.column.logical, operator, values, place.entity, valueof, position)
+        if not place.hops:
+            return condition
+        self._lambdas += 1
+        return along(place.hops, condition, f"l{self._lambdas}")
+
+    def _compared(self, place: Place, operator: Token, value: Any, position: int) -> Part:
         if value is None:
             names = {"eq": "null", "ne": "not-null"}
             if operator.text not in names:
@@ -178,10 +220,10 @@ class Parser:
                     code=errors.ODATA_NO_CODE,
                     position=operator.position,
                 )
-            return Condition(place.column.logical, names[operator.text], (), place.entity, position=position)
-        return Condition(place.column.logical, operator.text, (value,), place.entity, position=position)
+            return self._on(place, names[operator.text], (), position)
+        return self._on(place, operator.text, (value,), position)
 
-    def _literal_first(self) -> Condition:
+    def _literal_first(self) -> Part:
         position = self.token.position
         value = self.value()
         operator = self.name()
@@ -200,11 +242,53 @@ class Parser:
         if token.kind == LITERAL and not token.text.startswith('"'):
             return token.value
         if token.kind == NAME and token.text.startswith("@"):
-            return self.aliases.get(token.text)
+            found = self._alias(token)
+            if not isinstance(found, AliasedPath | list):
+                return found
+            kind = "a property" if isinstance(found, AliasedPath) else "a list"
+            raise QueryError(
+                f"Parameter alias '{token.text[:60]}' stands for {kind}, where a value is expected.",
+                code=errors.ODATA_NO_CODE,
+                position=token.position,
+            )
         self._index -= token.kind != END
         raise self.wrong("a value")
 
+    def _alias(self, token: Token) -> Any:
+        if self._aliases is None:
+            raise QueryError(
+                f"Parameter alias '{token.text[:60]}' cannot be used inside $expand.",
+                code=errors.ODATA_UNSUPPORTED,
+                position=token.position,
+            )
+        return self._aliases.get(token.text)
+
+    def aliased_path(self) -> list[tuple[str, int]] | None:
+        """The property for which the parameter alias here stands; None if here is none."""
+        token = self.token
+        if token.kind != NAME or not token.text.startswith("@"):
+            return None
+        found = self._alias(token)
+        if not isinstance(found, AliasedPath):
+            raise QueryError(
+                f"Parameter alias '{token.text[:60]}' stands for no property, where one is expected.",
+                code=errors.ODATA_NO_CODE,
+                position=token.position,
+            )
+        self.advance()
+        return [(name, token.position) for name in found.names]
+
+    def _at_path(self) -> bool:
+        """Whether a property or a path stands here, not a value."""
+        token = self.token
+        if token.kind != NAME or not token.text.startswith("@"):
+            return token.kind == NAME
+        return isinstance(self._alias(token), AliasedPath)
+
     def _list(self) -> tuple[Any, ...]:
+        token = self.token
+        if token.text.startswith("@") and isinstance(self._alias(token), list):
+            return tuple(self._alias(self.advance()))
         self.expect("(")
         found = [self.value()]
         while self.accept(","):
@@ -226,16 +310,14 @@ class Parser:
             raise QueryError(
                 f"{function.text}() takes a text in quotes.", code=errors.ODATA_NO_CODE, position=function.position
             )
-        found = Condition(
-            place.column.logical, operator, (pattern.format(value),), place.entity, position=function.position
-        )
+        found = self._on(place, operator, (pattern.format(value),), function.position)
         if (self.at("eq") or self.at("ne")) and self._tokens[self._index + 1].value in (True, False):
             same = self.advance().text == "eq"
             if same != self.advance().value:
                 return Filter("and", (found,), negated=True)
         return found
 
-    def _query_function(self) -> Condition:
+    def _query_function(self) -> Part:
         token = self.advance()
         function = token.text.removeprefix(NAMESPACE)
         operator = ODATA_FUNCTIONS.get(function)
@@ -266,8 +348,7 @@ class Parser:
         column = paths.table.columns.get(segments[0][0]) if len(segments) == 1 else None
         if column is not None and column.readable:
             return Condition(column.logical, operator, tuple(values), position=token.position)
-        place = self._resolve(paths, segments)
-        return Condition(place.column.logical, operator, tuple(values), place.entity, position=token.position)
+        return self._on(paths.resolve(segments), operator, tuple(values), token.position)
 
     def _arguments(self, function: Token) -> dict[str, Any]:
         accepted = ("PropertyName", *_VALUES, "PropertyValues")
@@ -282,10 +363,17 @@ class Parser:
                     position=key.position,
                 )
             self.expect("=")
-            found[key.text] = self.array() if self.accept("[") else self.value()
+            found[key.text] = self._argument()
             if not self.at(")"):
                 self.expect(",")
         return found
+
+    def _argument(self) -> Any:
+        token = self.token
+        if token.kind == NAME and token.text.startswith("@"):
+            found = self._alias(self.advance())
+            return "/".join(found.names) if isinstance(found, AliasedPath) else found
+        return self.array() if self.accept("[") else self.value()
 
     def array(self) -> list[Any]:
         """The rest of a JSON array, after its '['."""
@@ -299,6 +387,10 @@ class Parser:
     # Paths
 
     def _path(self) -> Place | Related | Filter:
+        position = self.token.position
+        aliased = self.aliased_path()
+        if aliased is not None:
+            return self._in_scope(self.paths, position).resolve(aliased)
         first = self.name()
         paths = self._variables.get(first.text)
         if paths is not None:
@@ -313,15 +405,6 @@ class Parser:
                 return self._lambda(paths, names)
             segment = self.name()
             names.append((segment.text, segment.position))
-        return self._resolve(paths, names)
-
-    def _resolve(self, paths: Paths, names: list[tuple[str, int]]) -> Place:
-        if len(names) > 1 and paths is not self.paths:
-            raise QueryError(
-                "A path through a lookup inside any() or all() is not supported; FetchXML can nest links instead.",
-                code=errors.ODATA_UNSUPPORTED,
-                position=names[0][1],
-            )
         return paths.resolve(names)
 
     def _in_scope(self, paths: Paths, position: int) -> Paths:
@@ -347,8 +430,8 @@ class Parser:
         every = self.advance().text == "all"
         self._lambdas += 1
         number = self._lambdas
-        child = self.paths.catalog.tables[_other_end(relationship, paths.table.logical)]
-        inner = Paths(self.paths.catalog, child)
+        child = child_table(relationship, paths.table, self.paths.catalog)
+        inner = Paths(self.paths.catalog, child, joining=False)
         condition: Filter | None = None
         self.expect("(")
         if not self.at(")"):
@@ -365,31 +448,4 @@ class Parser:
             # All of them fit exactly when none of them does not.
             condition = Filter("and", (condition,), negated=True)
         kind = "not any" if every else "any"
-        return Related(_related(relationship, paths.table, child, condition, f"l{number}", kind, position))
-
-
-def _other_end(relationship: Relationship | ManyToMany, table: str) -> str:
-    """The table of a collection's records, for a collection of this table."""
-    if isinstance(relationship, Relationship):
-        return relationship.referencing
-    return relationship.table2 if relationship.table1 == table else relationship.table1
-
-
-def _related(
-    relationship: Relationship | ManyToMany,
-    parent: Table,
-    table: Table,
-    condition: Filter | None,
-    alias: str,
-    kind: str,
-    position: int,
-) -> Link:
-    """The link of a lambda; through the intersect table where the relationship is many-to-many."""
-    if isinstance(relationship, Relationship):
-        to = relationship.referenced_column
-        return Link(table.logical, relationship.column, to, alias, kind, filter=condition, position=position)
-    near, far = relationship.column1, relationship.column2
-    if relationship.table1 != parent.logical:
-        near, far = far, near
-    target = Link(table.logical, table.primary_id, far, f"{alias}t", filter=condition, hidden=True)
-    return Link(relationship.intersect, near, parent.primary_id, alias, kind, links=(target,), position=position)
+        return Related(lambda_link(relationship, paths.table, child, condition, f"l{number}", kind, position))

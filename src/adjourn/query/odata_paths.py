@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from adjourn import config, errors
 from adjourn.errors import QueryError, nearest
-from adjourn.metadata.model import Catalog, Column, Table
+from adjourn.metadata.model import Catalog, Column, Relationship, Table
 from adjourn.query.tree import Attribute, Link
 
 
@@ -43,11 +43,15 @@ class Joined:
 
 @dataclass(slots=True)
 class Place:
-    """Where a path ends: a column, and the link through which it is reached (None: the table itself)."""
+    """Where a path ends: a column, and the link through which it is reached (None: the table itself).
+
+    hops: the lookups on the way, where they are not joined.
+    """
 
     table: Table
     column: Column
     joined: Joined | None
+    hops: tuple[Relationship, ...] = ()
 
     @property
     def entity(self) -> str | None:
@@ -55,12 +59,12 @@ class Place:
 
 
 class Paths:
-    """The paths of one query (or of one lambda's variable) from its table."""
+    """The paths of one query (or of one lambda's variable, which joins nothing) from its table."""
 
-    def __init__(self, catalog: Catalog, table: Table, prefix: str = "p") -> None:
+    def __init__(self, catalog: Catalog, table: Table, *, joining: bool = True) -> None:
         self.catalog = catalog
         self.table = table
-        self._prefix = prefix
+        self._joining = joining
         self._roots: dict[str, Joined] = {}
         self._count = 0
 
@@ -70,6 +74,8 @@ class Paths:
 
     def resolve(self, names: list[tuple[str, int]]) -> Place:
         """A path's column. names: its segments with their positions. Raises QueryError for the first that is not there."""
+        if not self._joining:
+            return self._reached(names)
         table, joined, children = self.table, None, self._roots
         for name, position in names[:-1]:
             joined = self._step(table, children, name, position)
@@ -77,23 +83,42 @@ class Paths:
         name, position = names[-1]
         return Place(table, property_of(table, name, position), joined)
 
+    def _reached(self, names: list[tuple[str, int]]) -> Place:
+        table, hops = self.table, list[Relationship]()
+        if len(names) > config.LINKS_MAX:
+            raise _too_many_links(names[config.LINKS_MAX][1])
+        for name, position in names[:-1]:
+            hop = _hop(table, name, position)
+            hops.append(hop)
+            table = self.catalog.tables[hop.referenced]
+        name, position = names[-1]
+        return Place(table, property_of(table, name, position), None, tuple(hops))
+
     def _step(self, table: Table, children: dict[str, Joined], name: str, position: int) -> Joined:
         found = children.get(name)
         if found is None:
-            relationship = table.by_navigation.get(name)
-            if relationship is None:
-                raise unknown(table, name, position, [*table.by_navigation, *table.by_property])
+            relationship = _hop(table, name, position)
             self._count += 1
             if self._count > config.LINKS_MAX:
-                text = f"A query may have {config.LINKS_MAX} links to other tables."
-                raise QueryError(text, code=0x8004430D, position=position)
+                raise _too_many_links(position)
             found = children[name] = Joined(
                 self.catalog.tables[relationship.referenced],
-                f"{self._prefix}{self._count}",
+                f"p{self._count}",
                 relationship.referenced_column,
                 relationship.column,
             )
         return found
+
+
+def _too_many_links(position: int) -> QueryError:
+    return QueryError(f"A query may have {config.LINKS_MAX} links to other tables.", code=0x8004430D, position=position)
+
+
+def _hop(table: Table, name: str, position: int) -> Relationship:
+    found = table.by_navigation.get(name)
+    if found is None:
+        raise unknown(table, name, position, [*table.by_navigation, *table.by_property])
+    return found
 
 
 def property_of(table: Table, name: str, position: int) -> Column:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from adjourn.metadata.model import Column, ColumnType, Table
+from adjourn.query.tree import Collection
 
 Kind = Literal["column", "group", "aggregate"]
+PARENTS = "parents_"
+"""The parameter of a collection's statement that lists its parents' keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,7 @@ class Output:
     source: the column behind it. path: the navigation properties of the $expand in which it lies. alias: its link's.
     index, name_index, table_index: where in a raw row lie the value, the name of a lookup's target (only if the plan
     was compiled with `names`), and the target's table (polymorphic lookups).
+    reference: of the expanded record only its address is answered.
     An expanded record is null when the output with its table's primary key in this path is.
     """
 
@@ -33,6 +37,7 @@ class Output:
     aliased: bool = False
     name_index: int | None = None
     table_index: int | None = None
+    reference: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +67,33 @@ class Shape:
     total_counted: bool
     width: int
     """Number of columns of a raw row, those of sort keys that are no output among them."""
+    collections: tuple[CollectionShape, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionShape:
+    """A collection expanded in rows of a shape: where, and how its own rows are.
+
+    table: of the parents. key: where the parent's primary key lies in its raw row. parent: where it lies in a child's.
+    """
+
+    path: tuple[str, ...]
+    navigation: str
+    table: Table
+    key: int
+    shape: Shape
+    parent: int
 
 
 @dataclass(frozen=True, slots=True)
 class CollectionPlan:
-    """A collection-valued $expand: one statement for all the parents of a page."""
+    """A collection-valued $expand: one statement for all the parents of a page.
 
-    navigation: str
-    parent_column: str
+    plan: without the parents' keys, which are its parameter `PARENTS` once they are known.
+    """
+
+    of: CollectionShape
+    collection: Collection
     plan: Plan
 
 
@@ -87,7 +111,7 @@ class Plan:
     size: int | None
     number: int
     top: int | None
-    collections: tuple[CollectionPlan, ...] = field(default=())
+    collections: tuple[CollectionPlan, ...] = ()
 
     @property
     def table(self) -> Table:

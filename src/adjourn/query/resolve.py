@@ -7,14 +7,16 @@ Source of rules and codes: fetchxml.md §3 to §5 and §8 to §10, webapi.md §1
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from adjourn import config
 from adjourn.errors import QueryError
 from adjourn.metadata.model import Catalog
 from adjourn.query.resolve_answer import Answer
 from adjourn.query.resolve_links import JOIN_KINDS, SEMI_KINDS, Links
 from adjourn.query.resolve_names import Names
-from adjourn.query.resolved import Node, Resolved
-from adjourn.query.tree import NEVER, Query
+from adjourn.query.resolved import Expanded, Node, Resolved, Selected, Term
+from adjourn.query.tree import NEVER, Collection, Query, collections_of
 
 
 def resolve(query: Query, catalog: Catalog) -> Resolved:
@@ -32,5 +34,32 @@ def resolve(query: Query, catalog: Catalog) -> Resolved:
     answer = Answer(names)
     selected = answer.selected(table)
     return Resolved(
-        root, selected, answer.sorts(selected, root), answer.grouped, query.total, query.language, catalog.version
+        root,
+        selected,
+        answer.sorts(selected, root),
+        answer.grouped,
+        query.total,
+        query.language,
+        catalog.version,
+        tuple(_expanded(path, collection, selected, catalog) for path, collection in collections_of(query)),
     )
+
+
+def _expanded(
+    path: tuple[str, ...], collection: Collection, selected: tuple[Selected, ...], catalog: Catalog
+) -> Expanded:
+    key = next(
+        one.term
+        for one in selected
+        if one.path == path and one.term.column.logical == catalog.tables[one.term.column.table].primary_id
+    )
+    question = resolve(collection.query, catalog)
+    node = next(node for node in _nodes(question.root) if node.alias == collection.entity)
+    parent = Term(node.number, node.table.columns[collection.column])
+    return Expanded(path, collection.navigation, key, question, parent)
+
+
+def _nodes(node: Node) -> Iterator[Node]:
+    yield node
+    for child in node.children:
+        yield from _nodes(child)

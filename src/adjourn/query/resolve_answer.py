@@ -5,6 +5,7 @@ Source: fetchxml.md §3 and §8, webapi.md §10.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -70,7 +71,7 @@ class Answer:
                 # It tells an expanded record without values from one that is not there.
                 key = table.columns[table.primary_id]
                 columns.append(Selected(table.primary_id, Term(number, key), "column", False, path, link.alias))
-            yield from columns
+            yield from (dataclasses.replace(s, reference=True) for s in columns) if link.reference else columns
         for child in link.links:
             yield from self.link_columns(child, path)
 

@@ -111,6 +111,18 @@ class Selected:
     part: str | None = None
     usertimezone: bool = True
     distinct: bool = False
+    reference: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Expanded:
+    """A collection expanded in the rows. key: the parents' key among them; parent: the same in the collection's rows."""
+
+    path: tuple[str, ...]
+    navigation: str
+    key: Term
+    question: Resolved
+    parent: Term
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,3 +136,4 @@ class Resolved:
     total: bool
     language: str
     catalog_version: int
+    expanded: tuple[Expanded, ...] = ()

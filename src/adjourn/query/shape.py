@@ -10,7 +10,7 @@ from typing import Any
 
 from adjourn.query.operators import classify
 from adjourn.query.resolve_links import VALUES_MAX
-from adjourn.query.tree import Condition, Filter, Link, Query
+from adjourn.query.tree import Collection, Condition, Filter, Link, Query
 
 
 def shape(query: Query, conditions: list[Condition]) -> Iterator[Hashable]:
@@ -30,6 +30,8 @@ def shape(query: Query, conditions: list[Condition]) -> Iterator[Hashable]:
     yield _filter(query.filter, conditions)
     yield tuple(_link(link, conditions) for link in query.links)
     yield _orders(query.orders)
+    if query.collections:
+        yield _collections(query.collections, conditions)
 
 
 def _attributes(attributes: Any) -> Hashable:
@@ -49,7 +51,12 @@ def _link(link: Link, conditions: list[Condition]) -> Hashable:
         _filter(link.filter, conditions),
         _orders(link.orders),
         tuple(_link(child, conditions) for child in link.links),
+        (link.reference, _collections(link.collections, conditions)) if link.expand else (),
     )
+
+
+def _collections(collections: tuple[Collection, ...], conditions: list[Condition]) -> Hashable:
+    return tuple((c.navigation, c.column, c.entity, *shape(c.query, conditions)) for c in collections)
 
 
 def _filter(tree: Filter | None, conditions: list[Condition]) -> Hashable:

@@ -7,6 +7,8 @@ turns them into values of the column's type.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +87,8 @@ class Order:
 class Link:
     """A join: `parent.to = table.from_`. kind: inner, outer, exists, in, matchfirstrowusingcrossapply, any, not any, all, not all.
 
-    expand: the OData navigation property that this link answers as a nested object; its columns go there.
+    expand: the OData navigation property that this link answers as a nested object; its columns go there. reference:
+    only as the address of the record (`/$ref`). collections: those expanded in it.
     hidden: brought in by a path in a filter or order only; it has no outputs.
     """
 
@@ -102,15 +105,25 @@ class Link:
     expand: str | None = None
     hidden: bool = False
     position: int = NEVER
+    reference: bool = False
+    collections: tuple[Collection, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A collection-valued $expand: asked with one statement for all the parents of the page, never one per row."""
+    """A collection-valued $expand: asked with one statement for all the parents of the page, never one per row.
+
+    query: of the child table; its filter, order, columns; its top and its page's size count for each parent.
+    column of entity (a link of `query`, or None): where a child's row says which parent it belongs to.
+    options: those that the client gave, as texts, for the address at which the same children can be asked alone.
+    """
 
     navigation: str
     query: Query
-    """Of the child table; its own filter, order, top, columns."""
+    column: str
+    entity: str | None = None
+    options: tuple[tuple[str, str], ...] = ()
+    position: int = NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,3 +157,30 @@ class Query:
     page: Page = Page()
     total: bool = False
     language: str = "odata"
+
+
+def collections_of(query: Query | Link, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Collection]]:
+    """The collections expanded in a question's own rows, each with the path to it, always in the same order."""
+    yield from ((path, collection) for collection in query.collections)
+    for link in query.links:
+        if link.expand:
+            yield from collections_of(link, (*path, link.expand))
+
+
+def with_collections(query: Query, change: Callable[[Query], Query]) -> Query:
+    """The same question with the questions of its collections changed, in the order of `collections_of`."""
+    if not query.links and not query.collections:
+        return query
+    collections, links = _changed(query, change)
+    return dataclasses.replace(query, collections=collections, links=links)
+
+
+def _changed(node: Query | Link, change: Callable[[Query], Query]) -> tuple[tuple[Collection, ...], tuple[Link, ...]]:
+    found = tuple(dataclasses.replace(one, query=change(one.query)) for one in node.collections)
+    links: list[Link] = []
+    for link in node.links:
+        if link.expand:
+            collections, below = _changed(link, change)
+            link = dataclasses.replace(link, collections=collections, links=below)
+        links.append(link)
+    return found, tuple(links)

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
-from adjourn import config
+from adjourn import config, errors
 from adjourn.errors import InvalidRequest, NotSupported, QueryError, nearest
 from adjourn.metadata.model import Catalog, ManyToMany, Relationship, Table
 from adjourn.metadata.timezones import zone
@@ -19,15 +19,15 @@ from adjourn.query import asked, cookie, result
 from adjourn.query.cookie import Position
 from adjourn.query.plan import Plan
 from adjourn.query.result import Rows
-from adjourn.query.tree import Attribute, Condition, Filter, Link, Page, Query
+from adjourn.query.tree import Attribute, Condition, Filter, Link, Page, Query, with_collections
 from adjourn.service import Service
-from adjourn.webapi import prefer, render, single_value, url
+from adjourn.webapi import expanded, prefer, render, single_value, url, views
 from adjourn.webapi.exchange import ENCODER, Answer, Exchange, json_answer, no_content
 from adjourn.webapi.render import Style
 from adjourn.webapi.resource import Resource, related_table
 
-_SUPPORTED = ("fetchXml", "$skiptoken", "tag")
-_LATER = ("savedQuery", "userQuery", "sql")
+_SUPPORTED = ("fetchXml", *views.OPTIONS, "$skiptoken", "tag")
+_LATER = ("sql",)
 _RECORD_OPTIONS = ("$select", "$expand")
 _FETCH_OPTIONS = ("fetchXml", "$count")
 _ENTITY_MISMATCH = 0x80041128
@@ -67,8 +67,9 @@ def record(
         single_value.one(exchange, service, Query(table.logical, filter=query.filter), table, key)
         address = f"{exchange.root}{table.entityset}({key})"
         return json_answer(200, {"@odata.context": f"{exchange.root}$metadata#$ref", "@odata.id": address})
-    shown = _context(query, service)
-    query, style = _versioned(query, table, exchange)
+    shown = expanded.context(query, service.catalog)
+    query = expanded.paged(query, exchange)
+    query, style = _versioned(query, service.catalog, exchange)
     rows = _ask(exchange, service, query, style)
     if not rows.rows:
         raise single_value.missing(table, key)
@@ -77,7 +78,12 @@ def record(
     applied = exchange.preferences.applied(annotated=True, represented=status != 200 or exchange.method == "PATCH")
     headers = (("Preference-Applied", applied),) if applied else ()
     tag = _etag(rows, style)
-    if tag and exchange.method == "GET" and not query.links and exchange.headers.get("if-none-match") == tag:
+    if (
+        tag
+        and exchange.method == "GET"
+        and not (query.links or query.collections)
+        and exchange.headers.get("if-none-match") == tag
+    ):
         return Answer(304, b"", (("ETag", tag),), "")
     if tag is not None:
         headers = (*headers, ("ETag", tag))
@@ -170,24 +176,52 @@ def _collection(
 ) -> Answer:
     if "fetchXml" in exchange.options:
         return _fetched(exchange, service, table, narrow)
+    view = views.named(exchange)
+    if view is not None:
+        return _viewed(exchange, service, table, narrow, view, references=references)
     options = dict(exchange.options)
-    position = Position(1)
-    token = options.pop("$skiptoken", None)
-    if token is not None:
-        position = cookie.decode_skiptoken(token, exchange.skiptoken_key)
+    options.pop("$skiptoken", None)
     query = asked.odata(table, service.catalog, _odata_options(options))
     query = _narrowed(query, narrow)
-    size = exchange.preferences.page_size or config.PAGE_ROWS_MAX
-    query = dataclasses.replace(query, page=Page(size, position.number, position.after))
+    query = _at_page(query, exchange, exchange.preferences.page_size)
     if references:
         return _references(exchange, service, query, table)
-    context = "" if query.aggregate else _context(query, service)
-    query, style = _versioned(query, table, exchange, nulls=not query.aggregate)
+    context = "" if query.aggregate else expanded.context(query, service.catalog)
+    query = expanded.paged(query, exchange)
+    query, style = _versioned(query, service.catalog, exchange, nulls=not query.aggregate)
     rows = _ask(exchange, service, query, style)
     link = None
     if rows.more:
-        link = next_link(exchange, Position(rows.plan.number + 1, rows.after))
+        link = next_link(exchange, query, Position(rows.plan.number + 1, rows.after))
     return _page(exchange, service, rows, f"{entityset}{context}", link=link)
+
+
+def _at_page(query: Query, exchange: Exchange, size: int | None) -> Query:
+    """The question for the page to which the request's $skiptoken leads, or for the first one."""
+    position, token = Position(1), exchange.options.get("$skiptoken")
+    if token is not None:
+        position = cookie.decode_skiptoken(token, exchange.skiptoken_key, cookie.scope(query))
+    return dataclasses.replace(query, page=Page(size or config.PAGE_ROWS_MAX, position.number, position.after))
+
+
+def _viewed(
+    exchange: Exchange,
+    service: Service,
+    table: Table,
+    narrow: tuple[Condition | Link, ...],
+    view: str,
+    *,
+    references: bool,
+) -> Answer:
+    """The rows of a view, written as FetchXML's are, in pages that links lead through."""
+    query = _narrowed(views.question(exchange, service, table, view), narrow)
+    query = _at_page(query, exchange, exchange.preferences.page_size or query.page.size)
+    if references:
+        raise InvalidRequest(f"{view} cannot be used together with $ref.", code=0x0)
+    query, style = _versioned(query, service.catalog, exchange, nulls=False)
+    rows = _ask(exchange, service, query, style)
+    link = next_link(exchange, query, Position(rows.plan.number + 1, rows.after)) if rows.more else None
+    return _page(exchange, service, rows, _fetched_context(rows, style, table), link=link)
 
 
 def _fetched(exchange: Exchange, service: Service, table: Table, narrow: tuple[Condition | Link, ...]) -> Answer:
@@ -209,20 +243,24 @@ def _fetched(exchange: Exchange, service: Service, table: Table, narrow: tuple[C
         query = dataclasses.replace(query, page=dataclasses.replace(query.page, size=size))
     asked_total = query.total
     query = dataclasses.replace(query, total=query.total or counted == "true")
-    query, style = _versioned(query, table, exchange, nulls=False)
+    query, style = _versioned(query, service.catalog, exchange, nulls=False)
     rows = _ask(exchange, service, query, style)
-    names = ",".join(render.property_name(output) for output in rows.plan.outputs if output.key not in style.hidden)
     link = cookie.encode_annotation(rows) if rows.more else None
     return _page(
         exchange,
         service,
         rows,
-        f"{table.entityset}({names})",
+        _fetched_context(rows, style, table),
         fetch_cookie=link,
         fetched=True,
         total=rows.total if asked_total else None,
         count=counted == "true",
     )
+
+
+def _fetched_context(rows: Rows, style: Style, table: Table) -> str:
+    names = ",".join(render.property_name(output) for output in rows.plan.outputs if output.key not in style.hidden)
+    return f"{table.entityset}({names})"
 
 
 def _page(
@@ -271,14 +309,15 @@ def _joined(written: tuple[bytearray, ...]) -> Iterator[bytes | bytearray]:
         yield b"["
 
 
-def next_link(exchange: Exchange, position: Position) -> str:
+def next_link(exchange: Exchange, query: Query, position: Position) -> str:
     """The same address with the place where the next page begins."""
     kept = [
         pair
         for pair in exchange.query.split("&")
         if pair and url.decode(pair.partition("=")[0].replace("+", " ")).strip() != "$skiptoken"
     ]
-    kept.append(f"$skiptoken={quote(cookie.encode_skiptoken(position, exchange.skiptoken_key), safe='')}")
+    token = cookie.encode_skiptoken(position, exchange.skiptoken_key, cookie.scope(query))
+    kept.append(f"$skiptoken={quote(token, safe='')}")
     return f"{exchange.root}{exchange.path}?{'&'.join(kept)}"
 
 
@@ -291,11 +330,17 @@ def _references(exchange: Exchange, service: Service, query: Query, table: Table
         "value": [{"@odata.id": f"{exchange.root}{table.entityset}({row[index]})"} for row in rows.rows],
     }
     if rows.more:
-        found["@odata.nextLink"] = next_link(exchange, Position(rows.plan.number + 1, rows.after))
+        found["@odata.nextLink"] = next_link(exchange, query, Position(rows.plan.number + 1, rows.after))
     return json_answer(200, found)
 
 
 def _count(exchange: Exchange, service: Service, table: Table, narrow: tuple[Condition | Link, ...]) -> Answer:
+    for name in ("fetchXml", *views.OPTIONS):
+        if name in exchange.options:
+            raise InvalidRequest(
+                f"/$count cannot be used together with {name}; ask for the rows with $count=true.",
+                code=errors.ODATA_UNSUPPORTED,
+            )
     options = _odata_options(exchange.options, ("$filter",))
     query = _narrowed(asked.odata(table, service.catalog, options), narrow)
     query = dataclasses.replace(
@@ -308,34 +353,41 @@ def _count(exchange: Exchange, service: Service, table: Table, narrow: tuple[Con
 
 def _ask(exchange: Exchange, service: Service, query: Query, style: Style | None = None) -> Rows:
     """Ask as the caller. style: write the rows so, while they come (`Rows.written`, arrays of records)."""
-    if query.collections:
-        name = query.collections[0].navigation
-        raise NotSupported(
-            f"The collection '{name}' cannot be expanded; ask for it by its own address, …(<id>)/{name}.", status=501
-        )
-    write = None
-    if style is not None:
-        wanted, reader_zone = style, zone(exchange.call.caller.timezone_code)
+    names = exchange.preferences.annotations.formatted
+    if style is None:
+        return service.retrieve_multiple(query, exchange.call, names=names)
+    if style.collections:
+        rows = service.retrieve_multiple(query, exchange.call, names=names)
+        return expanded.written(exchange, service.catalog, rows, style)
+    wanted, reader_zone = style, zone(exchange.call.caller.timezone_code)
 
-        def write(plan: Plan) -> result.Write:
-            return render.arrays(render.writer(plan.shape, wanted, service.catalog)(reader_zone))
+    def write(plan: Plan) -> result.Write:
+        return render.arrays(render.writer(plan.shape, wanted, service.catalog)(reader_zone, exchange.root))
 
-    return service.retrieve_multiple(
-        query, exchange.call, names=exchange.preferences.annotations.formatted, write=write
-    )
+    return service.retrieve_multiple(query, exchange.call, names=names, write=write)
 
 
-def _versioned(query: Query, table: Table, exchange: Exchange, *, nulls: bool = True) -> tuple[Query, Style]:
-    """The query with the column behind the ETag, and the style of its answer."""
-    annotations = exchange.preferences.annotations
-    version = render.etag_column(table)
+def _versioned(query: Query, catalog: Catalog, exchange: Exchange, *, nulls: bool = True) -> tuple[Query, Style]:
+    """The query with the columns behind the ETags, and the style of its answer, those of its collections among them."""
+    below: list[Style] = []
+
+    def child(asked: Query) -> Query:
+        asked, style = _versioned(asked, catalog, exchange)
+        below.append(style)
+        return asked
+
+    query = with_collections(query, child)
+    annotations, collections = exchange.preferences.annotations, tuple(below)
+    version = render.etag_column(catalog.tables[query.table])
     if version is None or query.aggregate or query.distinct:
-        return query, Style(annotations, nulls)
+        return query, Style(annotations, nulls, collections=collections)
     names = {attribute.alias or attribute.name for attribute in query.columns}
     if query.all_columns or version in names:
-        return query, Style(annotations, nulls, version)
+        return query, Style(annotations, nulls, version, collections=collections)
     columns = (*query.columns, Attribute(version))
-    return dataclasses.replace(query, columns=columns), Style(annotations, nulls, version, frozenset((version,)))
+    return dataclasses.replace(query, columns=columns), Style(
+        annotations, nulls, version, frozenset((version,)), collections
+    )
 
 
 def _odata_options(options: Mapping[str, str], accepted: tuple[str, ...] | None = None) -> dict[str, str]:
@@ -346,6 +398,8 @@ def _odata_options(options: Mapping[str, str], accepted: tuple[str, ...] | None 
             continue
         if name in _LATER:
             raise NotSupported(f"Query option '{name}' is not supported.", status=501)
+        if name in ("fetchXml", *views.OPTIONS):
+            raise InvalidRequest(f"Query option '{name}' can be used with a collection only.", code=0x0)
         if not name.startswith(("$", "@")):
             raise InvalidRequest(
                 f"Query option '{name[:100]}' does not exist.{nearest(name, (*_SUPPORTED, '$select', '$filter', '$top'))}"
@@ -355,26 +409,3 @@ def _odata_options(options: Mapping[str, str], accepted: tuple[str, ...] | None 
             raise InvalidRequest(f"Query option '{name[:100]}' cannot be used on this address; {some}.", code=0x0)
         found[name] = value
     return found
-
-
-def _context(query: Query, service: Service) -> str:
-    """The part of a context address that says which columns were asked for."""
-    table = service.catalog.tables[query.table]
-    names = [] if query.all_columns else [_named(table, a) for a in query.columns]
-    names += list(_expanded(query.links, service))
-    return f"({','.join(names)})" if names else ""
-
-
-def _expanded(links: tuple[Link, ...], service: Service) -> list[str]:
-    found = []
-    for link in links:
-        if link.expand:
-            table = service.catalog.tables[link.table]
-            names = [] if link.all_columns else [_named(table, a) for a in link.columns]
-            found.append(f"{link.expand}({','.join([*names, *_expanded(link.links, service)])})")
-    return found
-
-
-def _named(table: Table, attribute: Attribute) -> str:
-    column = table.columns.get(attribute.name)
-    return attribute.alias or (column.property if column else attribute.name)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import UNSET
@@ -34,8 +34,24 @@ _BOOLEANS: dict[Any, bool | None] = {0: False, 1: True, None: None}
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 Rows = Sequence[tuple[Any, ...]]
-Writer = Callable[[tzinfo], Callable[[Rows], list[Any]]]
-"""Begins a page for readers in a time zone; what it returns turns raw rows of the page into what msgspec encodes."""
+
+
+class Related(Protocol):
+    """One expanded collection of a page: by the key of the record in which it stands, its records and their address."""
+
+    def records(self, key: str) -> list[Any]: ...
+    def link(self, key: str) -> str: ...
+
+
+class Writer(Protocol):
+    """Begins a page for readers in a time zone; what it returns turns raw rows of the page into what msgspec encodes.
+
+    root: the address that those of expanded references begin with. related: the collections, in the order of the shape.
+    """
+
+    def __call__(
+        self, zone: tzinfo, root: str = "", related: Sequence[Related] = ()
+    ) -> Callable[[Rows], list[Any]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +59,14 @@ class Style:
     """How the rows of one answer are written.
 
     nulls: write them. version: add an ETag. hidden: outputs that were only asked for the ETag's sake.
+    collections: how those of expanded collections are written.
     """
 
     annotations: Annotations
     nulls: bool
     version: str | None = None
     hidden: frozenset[str] = frozenset()
+    collections: tuple[Style, ...] = ()
 
 
 _kept: dict[tuple[Shape, Style], Writer] = {}
@@ -138,6 +156,8 @@ class _Node:
     fields: list[tuple[str, str]] = field(default_factory=list)
     children: dict[str, _Node] = field(default_factory=dict)
     key: int | None = None
+    related: list[tuple[str, str]] = field(default_factory=list)
+    """The expanded collections, which come last."""
 
 
 class _Maker:
@@ -163,10 +183,21 @@ class _Maker:
                 node = node.children.setdefault(step, _Node())
             if output.path and output.key == output.source.logical and self.is_key(output):
                 node.key = output.index
-            self.add(node, output, grouped)
+            if output.reference:
+                address = self.constant(f"{self.catalog.tables[output.source.table].entityset}(")
+                node.fields.append(("@odata.id", f"{self.kept('root')} + {address} + c{output.index} + ')'"))
+            else:
+                self.add(node, output, grouped)
+        for place, collection in enumerate(self.shape.collections):
+            node = root
+            for step in collection.path:
+                node = node.children.setdefault(step, _Node())
+            related, name = self.kept(f"related[{place}]"), collection.navigation
+            node.related.append((name, f"{related}.records(c{collection.key})"))
+            node.related.append((f"{name}@odata.nextLink", f"{related}.link(c{collection.key})"))
         body = self.expression(root)
         row = ", ".join(f"c{index}" for index in range(self.shape.width)) + ","
-        lines = [*self.functions, "def page(zone):", *(f"    {line}" for line in self.prelude)]
+        lines = [*self.functions, "def page(zone, root='', related=()):", *(f"    {line}" for line in self.prelude)]
         text = "\n".join(
             [*lines, "    def write(rows):", f"        return [{body} for ({row}) in rows]", "    return write\n"]
         )
@@ -256,6 +287,7 @@ class _Maker:
         fields = [(name, text) for name, text in node.fields if name not in node.children]
         for name, child in node.children.items():
             fields.append((name, self.expanded(child)))
+        fields.extend(node.related)
         kind = msgspec.defstruct(
             "Row",
             [(f"f{index}", Any) for index in range(len(fields))],

@@ -192,7 +192,7 @@ CHILDREN = Link("fileattachment", "objectid", "asyncoperationid", "f")
             "groups by the month",
         ),
         (made(aggregate=True, columns=(Attribute("name", "n", "countcolumn"),)), "the aggregate 'countcolumn'"),
-        (made(collections=(Collection("x", made()),)), "the collection 'x'"),
+        (made(collections=(Collection("x", made(), "y"),)), "the collection 'x'"),
     ],
 )
 def test_what_odata_cannot_say_is_refused_by_name(query: Query, message: str) -> None:
@@ -207,7 +207,7 @@ def test_what_odata_cannot_say_is_refused_by_name(query: Query, message: str) ->
     [
         (made(top=0), "from 1 to 5,000, not 0"),
         (made(top=5, total=True), "neither a count of all rows nor pages"),
-        (made(collections=(Collection("x", made()),)), "the collection 'x'"),
+        (made(collections=(Collection("x", made(), "y"),)), "the collection 'x'"),
         (where(NEVER_TRUE), "never true"),
         (where(Filter("and", (Condition("createdon", "today"),), negated=True)), "the negation of operator 'today'"),
         (where(Condition("name", "in", (None, "x"))), "compared with null"),
