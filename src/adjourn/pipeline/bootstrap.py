@@ -11,14 +11,17 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from adjourn import config
+from adjourn.errors import Duplicate
 from adjourn.metadata.model import Catalog, Reference, Table
 from adjourn.pipeline import core, views
 from adjourn.pipeline.messages import MESSAGES
+from adjourn.pipeline.read import ask
 from adjourn.pipeline.record import Record
 from adjourn.pipeline.registration import NAMESPACE, filter_id, message_id
 from adjourn.query import write
 from adjourn.query.security import PLATFORM
-from adjourn.store.contract import Store, Transaction
+from adjourn.query.tree import Attribute, Query
+from adjourn.store.contract import Reader, Store, Transaction
 
 ORGANIZATION = UUID(config.ORGANIZATION_ID)
 ROOT_UNIT = UUID(config.ROOT_BUSINESS_UNIT_ID)
@@ -30,10 +33,35 @@ _UTC_TIME_ZONE_CODE = 92
 
 
 def bootstrap(store: Store, catalog: Catalog) -> bool:
-    """Make a fresh database an organization; False if it is one already. Views that are missing are put in."""
+    """Make a fresh database an organization; False if it is one already.
+
+    What a later version ships besides, message filters of new tables and views, is put into old databases as well.
+    """
     made = _organization(store, catalog)
+    if not made and _without_filters(store, catalog):
+        try:
+            store.write(lambda tx: write_filters(tx, catalog, _tables_without_filters(tx, catalog)))
+        except Duplicate:
+            # Another host started at the same moment and did it.
+            if _without_filters(store, catalog):
+                raise
     views.ship(store, catalog)
     return made
+
+
+def _without_filters(store: Store, catalog: Catalog) -> bool:
+    with store.read() as reader:
+        return bool(_tables_without_filters(reader, catalog))
+
+
+def _tables_without_filters(reader: Reader, catalog: Catalog) -> list[Table]:
+    named = Query("sdkmessagefilter", (Attribute("primaryobjecttypecode"),), distinct=True, language="fetchxml")
+    there = {row["primaryobjecttypecode"] for row in ask(reader, catalog, named)}
+    return [table for table in catalog.tables.values() if _has_filters(table) and table.logical not in there]
+
+
+def _has_filters(table: Table) -> bool:
+    return table.events and not table.is_intersect
 
 
 def _organization(store: Store, catalog: Catalog) -> bool:
@@ -101,7 +129,7 @@ def write_filters(tx: Transaction, catalog: Catalog, tables: Iterable[Table]) ->
     """The sdkmessagefilter rows that let steps be registered on these tables."""
     definition = catalog.table("sdkmessagefilter")
     for table in tables:
-        if not table.events or table.is_intersect:
+        if not _has_filters(table):
             continue
         for name in PLATFORM_MESSAGES:
             if name != "WhoAmI":

@@ -11,7 +11,7 @@ from typing import Any
 
 from lxml import etree
 
-from adjourn.errors import InvalidRequest, QueryError
+from adjourn.errors import Duplicate, InvalidRequest, QueryError
 from adjourn.metadata.model import Catalog
 from adjourn.metadata.views import VIEWS, View
 from adjourn.pipeline import core
@@ -30,10 +30,19 @@ _INVALID_XML = 0x80040201
 
 def ship(store: Store, catalog: Catalog) -> None:
     """Put the shipped views into the database that are not there yet."""
+    if not _lacking(store, catalog):
+        return
+    try:
+        store.write(lambda tx: _write(tx, catalog))
+    except Duplicate:
+        # Another host started at the same moment and did it.
+        if _lacking(store, catalog):
+            raise
+
+
+def _lacking(store: Store, catalog: Catalog) -> bool:
     with store.read() as reader:
-        if not _missing(reader, catalog):
-            return
-    store.write(lambda tx: _write(tx, catalog))
+        return bool(_missing(reader, catalog))
 
 
 def _missing(reader: Reader, catalog: Catalog) -> list[View]:

@@ -20,7 +20,7 @@ from adjourn.metadata.model import Catalog, ColumnType
 from adjourn.metadata.values import moment_text
 from adjourn.query.print_constants import without_constants
 from adjourn.query.print_relations import refused
-from adjourn.query.tree import Attribute, Condition, Filter, Link, Order, Page, Query, Related
+from adjourn.query.tree import Attribute, Condition, Filter, Link, Order, Page, Query, Related, collections_of
 
 _TWINS = (
     ("eq", "ne"), ("null", "not-null"), ("in", "not-in"), ("like", "not-like"), ("begins-with", "not-begin-with"),
@@ -48,8 +48,8 @@ class _Printer:
 
     def text(self) -> str:
         query = self._query
-        if query.collections:
-            raise _refused(f"the collection '{query.collections[0].navigation}' cannot be answered inside its parent.")
+        for _, collection in collections_of(query):
+            raise _refused(f"the collection '{collection.navigation}' cannot be answered inside its parent.")
         fetch = etree.Element("fetch", self._fetch())
         entity = etree.SubElement(fetch, "entity", {"name": query.table})
         self._tables = {None: query.table, **dict(_tables(query.links))}

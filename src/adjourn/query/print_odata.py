@@ -8,12 +8,14 @@ Filters are printed by `print_odata_filter`. Source: webapi.md §6 to §10.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 from adjourn.metadata.model import Catalog, Column, Table
+from adjourn.query.operators import family
 from adjourn.query.print_odata_filter import FilterPrinter, Place, join_kind
 from adjourn.query.print_relations import refused
-from adjourn.query.tree import Attribute, Link, Order, Query
+from adjourn.query.tree import Attribute, Collection, Link, Order, Query
 
 _METHODS = {"sum": "sum", "avg": "average", "min": "min", "max": "max"}
 
@@ -30,6 +32,7 @@ def print_odata(query: Query, catalog: Catalog) -> dict[str, str]:
 class _Printer:
     def __init__(self, query: Query, catalog: Catalog) -> None:
         self._query = query
+        self._catalog = catalog
         self._table = catalog.table(query.table)
         self._filters = FilterPrinter(catalog, query.language)
         self._places = self._filters.places(query.links, self._table)
@@ -38,8 +41,6 @@ class _Printer:
         query = self._query
         if query.page.number > 1 or query.page.after is not None:
             raise _refused("a page after the first is reached by following the link of the page before.")
-        if query.collections:
-            raise _refused(f"the collection '{query.collections[0].navigation}' cannot be expanded.")
         filter_ = " and ".join(self._filters.of_query(query, self._table, self._places))
         if query.aggregate or query.distinct:
             yield "$apply", self._apply(filter_)
@@ -47,7 +48,7 @@ class _Printer:
             select = self._select(query.columns, self._table, query.all_columns)
             if select:
                 yield "$select", select
-            expand = ",".join(self._expand(query.links, self._table))
+            expand = ",".join([*self._expand(query.links, self._table), *self._collections(query.collections)])
             if expand:
                 yield "$expand", expand
             if filter_:
@@ -77,10 +78,23 @@ class _Printer:
             select = self._select(link.columns, place.table, link.all_columns)
             if select:
                 options.append(f"$select={select}")
-            inner = ",".join(self._expand(link.links, place.table))
+            if link.reference:
+                yield f"{place.navigation}/$ref"
+                continue
+            inner = ",".join([*self._expand(link.links, place.table), *self._collections(link.collections)])
             if inner:
                 options.append(f"$expand={inner}")
             yield f"{place.navigation}({';'.join(options)})" if options else place.navigation
+
+    def _collections(self, collections: tuple[Collection, ...]) -> Iterator[str]:
+        for collection in collections:
+            asked = collection.query
+            if asked.page.size is not None:
+                raise _refused(f"a page of the expanded collection '{collection.navigation}'.")
+            if collection.entity is not None:  # the link to the intersect table is implied
+                asked = dataclasses.replace(asked, links=asked.links[1:])
+            options = ";".join(f"{name}={text}" for name, text in _Printer(asked, self._catalog).options())
+            yield f"{collection.navigation}({options})" if options else collection.navigation
 
     def _orders(self) -> Iterator[str]:
         found = [(order, order.entity) for order in self._query.orders]
@@ -131,6 +145,8 @@ class _Printer:
     def _key(self, place: Place, attribute: Attribute) -> str:
         if attribute.dategrouping is not None:
             raise _refused(f"groups by the {attribute.dategrouping} of '{attribute.name}'.")
+        if family(place.column(attribute.name)) == "D":
+            raise _refused(f"groups by the moment '{attribute.name}'.")
         own = f"{place.table.logical}_{attribute.name}" if place.prefix else attribute.name
         if attribute.alias not in (None, attribute.name, own):
             raise _refused(f"the group '{attribute.name}' under the name '{attribute.alias}'; groups keep theirs.")

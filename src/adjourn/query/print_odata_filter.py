@@ -15,6 +15,7 @@ import msgspec
 from adjourn.errors import NotSupported
 from adjourn.metadata.model import Catalog, Column, Table
 from adjourn.metadata.values import moment_text, moment_wire
+from adjourn.query.odata_related import holds_for_null
 from adjourn.query.operators import ODATA_FUNCTIONS, OPERATORS, family
 from adjourn.query.print_constants import without_constants
 from adjourn.query.print_relations import collection_of, lookup_of, refused
@@ -150,6 +151,9 @@ class FilterPrinter:
     # Links to collections
 
     def _related(self, link: Link, kind: str, parent: Place) -> str:
+        hop = lookup_of(link, parent.table)
+        if hop is not None and kind in ("any", "not any"):
+            return self._reached(link, hop.navigation, kind, parent)
         found = collection_of(link, parent.table)
         if found is None or parent.navigation:
             raise _refused(f"link '{link.alias}' to '{link.table}', which is no collection of the table itself.")
@@ -163,6 +167,28 @@ class FilterPrinter:
             return self._lambda(path, "all", target, Filter(filter_.kind, filter_.conditions))
         text = self._lambda(path, "any", target, filter_)
         return f"not {text}" if kind == "not any" else text
+
+    def _reached(self, link: Link, navigation: str, kind: str, parent: Place) -> str:
+        """A link along a lookup, which asks whether there is such a record: conditions at the end of a path."""
+        place = Place(self._catalog.table(link.table), f"{parent.prefix}{navigation}/")
+        tree = link.filter
+        single = tree.conditions[0] if tree is not None and len(tree.conditions) == 1 else None
+        if isinstance(single, Condition) and tree is not None and tree.negated == holds_for_null(single):
+            # True of a missing record exactly when it is asked by "not any": a plain condition on the path.
+            if tree.negated and kind == "not any":
+                return self._condition(single, place, place, {})
+            if not tree.negated:
+                text = self._condition(single, place, place, {})
+                return text if kind == "any" else f"not ({text})"
+        if isinstance(single, Related) and tree is not None and not tree.negated and single.link.kind == "any":
+            hop = lookup_of(single.link, place.table)
+            if hop is not None:
+                return self._reached(single.link, hop.navigation, kind, place)
+        parts = [f"{place.path(place.table.primary_id)} ne null"]
+        parts += self._and(tree, place, {}) if tree is not None else []
+        parts += self._links(link.links, place, {})
+        text = f"({' and '.join(parts)})"
+        return text if kind == "any" else f"not {text}"
 
     def _lambda(self, path: str, word: str, target: Link, tree: Filter | None) -> str:
         self._variables += 1

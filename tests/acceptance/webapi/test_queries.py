@@ -291,10 +291,10 @@ def test_the_count_of_a_filter_is_plain_text_with_a_byte_order_mark(http: httpx.
         ("accounts?fetchxml=<fetch/>", 400, "0x80040203", "Did you mean 'fetchXml'?"),
         ("accounts?fetchXml=<fetch>&$top=3", 400, "0x80040203", "'$top' cannot be used together with fetchXml"),
         (
-            "accounts?savedQuery=0190a3c2-7c1e-7b30-9d2a-5f6e7d8c9b0a",
+            "accounts?sql=SELECT name FROM account",
             501,
             "0x80040315",
-            "'savedQuery' is not supported",
+            "'sql' is not supported",
         ),
         ("accounts(0190a3c2-7c1e-7b30-9d2a-5f6e7d8c9b0a)?$filter=name eq 'x'", 400, "0x0", "'$filter' cannot be used"),
         ("accounts(name='x')", 400, "0x80060890", "not a defined key for the account entity"),

@@ -192,7 +192,8 @@ CHILDREN = Link("fileattachment", "objectid", "asyncoperationid", "f")
             "groups by the month",
         ),
         (made(aggregate=True, columns=(Attribute("name", "n", "countcolumn"),)), "the aggregate 'countcolumn'"),
-        (made(collections=(Collection("x", made(), "y"),)), "the collection 'x'"),
+        (made(collections=(Collection("x", made(page=Page(3)), "y"),)), "a page of the expanded collection 'x'"),
+        (made(collections=(Collection("x", made(columns=(Attribute("name", "n"),)), "y"),)), "'name' under the name"),
     ],
 )
 def test_what_odata_cannot_say_is_refused_by_name(query: Query, message: str) -> None:
