@@ -10,7 +10,7 @@ from __future__ import annotations
 from adjourn.metadata.model import Catalog, ManyToMany, Relationship, Table
 from adjourn.query.tree import Condition, Filter, Link, Related
 
-_KEEP_NULL = ("null", "ne", "neq", "ne-userid", "ne-businessid")
+_NEGATIVE = ("ne", "neq", "ne-userid", "ne-businessid")
 
 
 def child_table(relationship: Relationship | ManyToMany, table: Table, catalog: Catalog) -> Table:
@@ -61,10 +61,9 @@ def along(hops: tuple[Relationship, ...], condition: Condition, alias: str) -> R
 
 def holds_for_null(condition: Condition) -> bool:
     """Whether a condition holds where its column is null, or there is no record that has it."""
-    if condition.valueof is not None:
+    operator, compared_with_null = condition.operator, None in condition.values
+    if condition.valueof is not None or operator == "not-null":
         return False
-    if condition.operator in ("in", "not-in"):
-        return (None in condition.values) == (condition.operator == "in")
-    return condition.operator in _KEEP_NULL or (
-        condition.operator.startswith("not-") and condition.operator != "not-null" and None not in condition.values
-    )
+    if operator in ("eq", "in"):
+        return compared_with_null
+    return operator == "null" or ((operator in _NEGATIVE or operator.startswith("not-")) and not compared_with_null)

@@ -13,7 +13,7 @@ from adjourn.query.tree import Condition, Filter, Related
 
 def without_constants(tree: Filter) -> Filter | bool:
     """The same filter with no empty ones in it; True or False if nothing else is left."""
-    decided = tree.kind == "or"
+    decided, undecided = tree.kind == "or", False
     parts: list[Condition | Filter | Related] = []
     for part in tree.conditions:
         if isinstance(part, Filter):
@@ -23,10 +23,11 @@ def without_constants(tree: Filter) -> Filter | bool:
             if found is decided:
                 return decided != tree.negated
             if isinstance(found, bool):
+                undecided = True
                 continue
             part = found
         parts.append(part)
     if parts:
         return dataclasses.replace(tree, conditions=tuple(parts))
     # Only undecided constants (an "or" of false ones) keep an empty "or" from being true.
-    return (not (decided and parts)) != tree.negated
+    return (not (decided and undecided)) != tree.negated

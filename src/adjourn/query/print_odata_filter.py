@@ -170,6 +170,7 @@ class FilterPrinter:
 
     def _reached(self, link: Link, navigation: str, kind: str, parent: Place) -> str:
         """A link along a lookup, which asks whether there is such a record: conditions at the end of a path."""
+        _check_joins(link)
         place = Place(self._catalog.table(link.table), f"{parent.prefix}{navigation}/")
         tree = link.filter
         single = tree.conditions[0] if tree is not None and len(tree.conditions) == 1 else None
@@ -194,9 +195,7 @@ class FilterPrinter:
         self._variables += 1
         variable = f"x{self._variables}"
         place = Place(self._catalog.table(target.table), f"{variable}/")
-        for link in target.links:
-            if join_kind(link) is not None:
-                raise _refused(f"the joined link '{link.alias}' inside a link that only asks whether there are rows.")
+        _check_joins(target)
         parts = list(self._and(tree, place, {})) if tree is not None else []
         parts += self._links(target.links, place, {})
         return f"{path}/{word}({variable}:{' and '.join(parts)})" if parts else f"{path}/{word}()"
@@ -288,6 +287,12 @@ class FilterPrinter:
             case UUID() | int() | float() | Decimal():
                 return str(value)
         return _quoted(str(value))
+
+
+def _check_joins(link: Link) -> None:
+    for inner in link.links:
+        if join_kind(inner) is not None:
+            raise _refused(f"the joined link '{inner.alias}' inside a link that only asks whether there are rows.")
 
 
 def _only_outer(link: Link) -> bool:

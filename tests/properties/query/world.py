@@ -71,7 +71,8 @@ def build(seed: int, jobs: int = 30) -> dict[str, list[dict[str, Any]]]:
         ],
         "team": [{"teamid": id_, "name": pick(TEXTS)} for id_ in TEAMS],
         "teammembership": [
-            {"teammembershipid": guid(n), "systemuserid": pick(USERS), "teamid": pick(TEAMS)} for n in range(71, 75)
+            {"teammembershipid": guid(71 + n), "systemuserid": user, "teamid": team}
+            for n, (user, team) in enumerate(draw.sample([(u, t) for u in USERS for t in TEAMS], 4))
         ],
         "account": [
             {
