@@ -28,7 +28,7 @@ from adjourn.pipeline.call import Call, Request
 from adjourn.pipeline.declare import Message
 from adjourn.pipeline.execute import Flow, Pipeline
 from adjourn.pipeline.messages import MESSAGES, Prepared
-from adjourn.pipeline.read import ask, not_found, python_row
+from adjourn.pipeline.read import ask, not_found, python_rows
 from adjourn.pipeline.record import Record
 from adjourn.pipeline.registry import Registry, handler_of, resolve
 from adjourn.query import fetchxml, odata_options, result, write
@@ -141,7 +141,7 @@ class Service:
         def perform(flow: Flow) -> dict[str, Any]:
             rows = answer(flow.reader, flow.inputs["Query"])
             answered[:] = [rows]
-            records = [_record(rows, row, query.table, self.catalog) for row in rows.rows]
+            records = _records(rows, query.table, self.catalog)
             return {"BusinessEntityCollection": records}
 
         self.catalog.table(query.table)
@@ -348,7 +348,7 @@ class LocalBackend:
     def retrieve_multiple(self, query: str) -> list[Record]:
         parsed = parse_query(query, self._service.catalog)
         rows = self._service.retrieve_multiple(parsed, self._call)
-        return [_record(rows, row, parsed.table, self._service.catalog) for row in rows.rows]
+        return _records(rows, parsed.table, self._service.catalog)
 
     def enqueue(self, items: Sequence[tuple[Request, Mapping[str, Any]]]) -> list[UUID]:
         return self._service.enqueue(items, self._call)
@@ -382,7 +382,9 @@ def parse_query(text: str, catalog: Catalog) -> Query:
     return odata_options.parse(table, catalog, {name.strip(): value for name, _, value in pairs})
 
 
-def _record(rows: Rows, row: tuple[Any, ...], table: str, catalog: Catalog) -> Record:
-    values = python_row(rows.plan, row)
-    key = values.get(catalog.table(table).primary_id)
-    return Record(table, key if isinstance(key, UUID) else None, values)
+def _records(rows: Rows, table: str, catalog: Catalog) -> list[Record]:
+    key = catalog.table(table).primary_id
+    return [
+        Record(table, found if isinstance(found := values.get(key), UUID) else None, values)
+        for values in python_rows(rows)
+    ]

@@ -10,7 +10,7 @@ import msgspec
 from adjourn.cli.options import database_option, opened
 from adjourn.cli.table import print_table
 from adjourn.pipeline.call import Call
-from adjourn.pipeline.read import python_row
+from adjourn.pipeline.read import python_rows
 from adjourn.query.compile import compile
 from adjourn.service import parse_query
 
@@ -39,9 +39,11 @@ def query(text: str, language: str, explain: bool, as_json: bool, database: str)
             click.echo("-- answered from the counts" if plan.counted else "-- answered from the table")
             return
         rows = service.retrieve_multiple(parsed, call)
-        answers = [python_row(rows.plan, row) for row in rows.rows]
+        answers = python_rows(rows)
         if as_json:
             for answer in answers:
                 click.echo(msgspec.json.encode(answer).decode())
         else:
-            print_table([output.key for output in rows.plan.outputs], [list(answer.values()) for answer in answers])
+            names = dict.fromkeys(output.path[0] if output.path else output.key for output in rows.plan.outputs)
+            names |= dict.fromkeys(one.of.of.navigation for one in rows.collections if not one.of.of.path)
+            print_table(list(names), [list(answer.values()) for answer in answers])

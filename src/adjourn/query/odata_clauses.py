@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from adjourn import errors
 from adjourn.errors import QueryError
 from adjourn.metadata.model import ColumnType, Table
-from adjourn.query.odata_filter import Aliases, Parser
+from adjourn.query.odata_filter import Parser
 from adjourn.query.odata_lexer import LITERAL
 from adjourn.query.odata_paths import Paths, Place, property_of
+from adjourn.query.odata_reader import Aliases
 from adjourn.query.tree import Attribute, Filter, Order
 
 CURRENCY = "transactioncurrencyid"

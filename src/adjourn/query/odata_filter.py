@@ -8,16 +8,16 @@ Source: webapi.md §8.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from adjourn import config, errors
 from adjourn.errors import QueryError, nearest
 from adjourn.metadata.model import ColumnType
-from adjourn.query.odata_lexer import END, LITERAL, MARK, NAME, Token, tokens
+from adjourn.query.odata_lexer import LITERAL, NAME, Token
 from adjourn.query.odata_paths import Paths, Place, unknown
+from adjourn.query.odata_reader import AliasedPath, Aliases, Reader
 from adjourn.query.odata_related import along, child_table, lambda_link
 from adjourn.query.operators import ODATA_FUNCTIONS
 from adjourn.query.tree import Condition, Filter, Related
@@ -28,31 +28,19 @@ _FLIPPED = {"gt": "lt", "ge": "le", "lt": "gt", "le": "ge", "eq": "eq", "ne": "n
 _TEXT_FUNCTIONS = {"contains": ("like", "%{}%"), "startswith": ("begins-with", "{}"), "endswith": ("ends-with", "{}")}
 _VALUES = ("PropertyValue", "PropertyValue1", "PropertyValue2")
 Part = Condition | Filter | Related
-Aliases = Mapping[str, Any] | None
-"""What the request's parameter aliases stand for: values, lists, and paths; None where they have no place."""
 
 
-@dataclass(frozen=True, slots=True)
-class AliasedPath:
-    """A parameter alias that stands for a property: `@p1=primarycontactid/fullname`."""
-
-    names: tuple[str, ...]
-
-
-class Parser:
+class Parser(Reader):
     """Reads one expression over the paths of one table. Also used for the expressions inside $expand and $apply."""
 
     def __init__(self, text: str, paths: Paths, aliases: Aliases = None) -> None:
-        self._text = text
-        self._tokens = tokens(text)
-        self._index = 0
+        super().__init__(text, aliases)
         self._depth = 0
         self._conditions = 0
         self._variables: dict[str, Paths] = {}
         self._scope = paths
         self._lambdas = 0
         self.paths = paths
-        self._aliases = aliases
 
     @contextmanager
     def over(self, paths: Paths) -> Iterator[None]:
@@ -63,53 +51,6 @@ class Parser:
             yield
         finally:
             self.paths, self._scope, self._variables, self._aliases = before
-
-    # Tokens
-
-    @property
-    def token(self) -> Token:
-        return self._tokens[self._index]
-
-    def advance(self) -> Token:
-        found = self.token
-        if found.kind != END:
-            self._index += 1
-        return found
-
-    def at(self, text: str) -> bool:
-        return self.token.kind in (MARK, NAME) and self.token.text == text
-
-    def accept(self, text: str) -> bool:
-        if self.at(text):
-            self._index += 1
-            return True
-        return False
-
-    def expect(self, text: str) -> None:
-        if not self.accept(text):
-            raise self.wrong(f"'{text}'")
-
-    def name(self) -> Token:
-        if self.token.kind != NAME:
-            raise self.wrong("a name")
-        return self.advance()
-
-    def finish(self) -> None:
-        if self.token.kind != END:
-            raise self.wrong("the end")
-
-    def text_between(self, begin: int) -> str:
-        """The text from a position to where the reading has come."""
-        return self._text[begin : self.token.position].strip()
-
-    def wrong(self, expected: str) -> QueryError:
-        """The error for a token that does not belong where it stands."""
-        found = self.token
-        return QueryError(
-            f"Syntax error: expected {expected}, found '{found.text[:60]}'.",
-            code=errors.ODATA_NO_CODE,
-            position=found.position,
-        )
 
     # Expressions
 
@@ -164,9 +105,9 @@ class Parser:
         token = self.token
         if token.kind == NAME and token.text.startswith(NAMESPACE):
             return self._query_function()
-        if token.kind == NAME and token.text in _TEXT_FUNCTIONS and self._tokens[self._index + 1].text == "(":
+        if token.kind == NAME and token.text in _TEXT_FUNCTIONS and self.following.text == "(":
             return self._text_function()
-        if token.kind == LITERAL or (token.text.startswith("@") and not self._at_path()):
+        if token.kind == LITERAL or (token.text.startswith("@") and not self.at_path()):
             return self._literal_first()
         place = self._path()
         if not isinstance(place, Place):
@@ -182,7 +123,7 @@ class Parser:
                 return self._on(place, "eq", (True,), position)
             raise self.wrong(f"one of {', '.join(_COMPARISONS)}, in")
         self.advance()
-        if self._at_path():
+        if self.at_path():
             other = self._path()
             if not isinstance(other, Place):
                 raise self.wrong("a value or a property")
@@ -228,7 +169,7 @@ class Parser:
         value = self.value()
         operator = self.name()
         if operator.text not in _COMPARISONS:
-            self._index -= 1
+            self.back()
             raise self.wrong(f"one of {', '.join(_COMPARISONS)}")
         place = self._path()
         if not isinstance(place, Place):
@@ -236,59 +177,10 @@ class Parser:
         flipped = Token(NAME, _FLIPPED[operator.text], operator.position)
         return self._compared(place, flipped, value, position)
 
-    def value(self) -> Any:
-        """A literal, or what a parameter alias stands for; one that is never assigned is null."""
-        token = self.advance()
-        if token.kind == LITERAL and not token.text.startswith('"'):
-            return token.value
-        if token.kind == NAME and token.text.startswith("@"):
-            found = self._alias(token)
-            if not isinstance(found, AliasedPath | list):
-                return found
-            kind = "a property" if isinstance(found, AliasedPath) else "a list"
-            raise QueryError(
-                f"Parameter alias '{token.text[:60]}' stands for {kind}, where a value is expected.",
-                code=errors.ODATA_NO_CODE,
-                position=token.position,
-            )
-        self._index -= token.kind != END
-        raise self.wrong("a value")
-
-    def _alias(self, token: Token) -> Any:
-        if self._aliases is None:
-            raise QueryError(
-                f"Parameter alias '{token.text[:60]}' cannot be used inside $expand.",
-                code=errors.ODATA_UNSUPPORTED,
-                position=token.position,
-            )
-        return self._aliases.get(token.text)
-
-    def aliased_path(self) -> list[tuple[str, int]] | None:
-        """The property for which the parameter alias here stands; None if here is none."""
-        token = self.token
-        if token.kind != NAME or not token.text.startswith("@"):
-            return None
-        found = self._alias(token)
-        if not isinstance(found, AliasedPath):
-            raise QueryError(
-                f"Parameter alias '{token.text[:60]}' stands for no property, where one is expected.",
-                code=errors.ODATA_NO_CODE,
-                position=token.position,
-            )
-        self.advance()
-        return [(name, token.position) for name in found.names]
-
-    def _at_path(self) -> bool:
-        """Whether a property or a path stands here, not a value."""
-        token = self.token
-        if token.kind != NAME or not token.text.startswith("@"):
-            return token.kind == NAME
-        return isinstance(self._alias(token), AliasedPath)
-
     def _list(self) -> tuple[Any, ...]:
         token = self.token
-        if token.text.startswith("@") and isinstance(self._alias(token), list):
-            return tuple(self._alias(self.advance()))
+        if token.text.startswith("@") and isinstance(self.alias(token), list):
+            return tuple(self.alias(self.advance()))
         self.expect("(")
         found = [self.value()]
         while self.accept(","):
@@ -311,7 +203,7 @@ class Parser:
                 f"{function.text}() takes a text in quotes.", code=errors.ODATA_NO_CODE, position=function.position
             )
         found = self._on(place, operator, (pattern.format(value),), function.position)
-        if (self.at("eq") or self.at("ne")) and self._tokens[self._index + 1].value in (True, False):
+        if (self.at("eq") or self.at("ne")) and self.following.value in (True, False):
             same = self.advance().text == "eq"
             if same != self.advance().value:
                 return Filter("and", (found,), negated=True)
@@ -371,18 +263,9 @@ class Parser:
     def _argument(self) -> Any:
         token = self.token
         if token.kind == NAME and token.text.startswith("@"):
-            found = self._alias(self.advance())
+            found = self.alias(self.advance())
             return "/".join(found.names) if isinstance(found, AliasedPath) else found
         return self.array() if self.accept("[") else self.value()
-
-    def array(self) -> list[Any]:
-        """The rest of a JSON array, after its '['."""
-        found: list[Any] = []
-        while not self.accept("]"):
-            found.append(self.advance().value if self.token.text.startswith('"') else self.value())
-            if not self.at("]"):
-                self.expect(",")
-        return found
 
     # Paths
 

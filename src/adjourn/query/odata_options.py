@@ -15,9 +15,10 @@ from adjourn.metadata.model import Catalog, Table
 from adjourn.query import odata_expand
 from adjourn.query.odata_apply import Apply
 from adjourn.query.odata_clauses import boolean, filter_text, orders_text, select, whole, with_column
-from adjourn.query.odata_filter import AliasedPath, Parser
+from adjourn.query.odata_filter import Parser
 from adjourn.query.odata_lexer import NAME
 from adjourn.query.odata_paths import Paths
+from adjourn.query.odata_reader import AliasedPath
 from adjourn.query.tree import Attribute, Query
 
 SUPPORTED = ("$select", "$filter", "$orderby", "$top", "$count", "$expand", "$apply")

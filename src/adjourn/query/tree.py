@@ -169,7 +169,7 @@ def collections_of(query: Query | Link, path: tuple[str, ...] = ()) -> Iterator[
 
 def with_collections(query: Query, change: Callable[[Query], Query]) -> Query:
     """The same question with the questions of its collections changed, in the order of `collections_of`."""
-    if not query.links and not query.collections:
+    if next(collections_of(query), None) is None:
         return query
     collections, links = _changed(query, change)
     return dataclasses.replace(query, collections=collections, links=links)

@@ -87,7 +87,7 @@ def record(
         return Answer(304, b"", (("ETag", tag),), "")
     if tag is not None:
         headers = (*headers, ("ETag", tag))
-    lasting = not query.collections and service.reads_plainly(table.logical)
+    lasting = not style.collections and service.reads_plainly(table.logical)
     return Answer(status, b'{"@odata.context":' + ENCODER.encode(context) + b"," + body, headers, lasting=lasting)
 
 
