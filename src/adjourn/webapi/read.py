@@ -322,7 +322,13 @@ def next_link(exchange: Exchange, query: Query, position: Position) -> str:
 
 
 def _references(exchange: Exchange, service: Service, query: Query, table: Table) -> Answer:
-    plain = dataclasses.replace(query, columns=(Attribute(table.primary_id),), all_columns=False, collections=())
+    plain = dataclasses.replace(
+        query,
+        columns=(Attribute(table.primary_id),),
+        all_columns=False,
+        collections=(),
+        links=tuple(link for link in query.links if not link.expand),
+    )
     rows = _ask(exchange, service, plain)
     index = single_value.index(rows, table.primary_id)
     found: dict[str, Any] = {

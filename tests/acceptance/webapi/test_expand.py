@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
 from tests.acceptance.webapi.conftest import created, error_of
 
+from adjourn.metadata.catalog import load
 from adjourn.query import result
 from adjourn.service import Service
 
@@ -246,6 +248,25 @@ def test_jobs_expand_from_what_they_regard_and_back(http: httpx.Client, world: W
                         "regardingobjectid_contact($select=lastname)")[0]  # fmt: skip
     assert back["regardingobjectid_account"]["name"] == "a"
     assert back["regardingobjectid_contact"] is None
+    own = values(http, f"{world.accounts['a']}/Account_AsyncOperations")
+    assert [found["asyncoperationid"] for found in own] == [job]
+    link = "<link-entity name='account' from='accountid' to='regardingobjectid'><attribute name='name'/></link-entity>"
+    fetch = f"<fetch><entity name='asyncoperation'><attribute name='name'/>{link}</entity></fetch>"
+    (fetched,) = values(http, f"asyncoperations?fetchXml={quote(fetch)}")
+    assert fetched["account1.name"] == "a"
+
+
+@pytest.mark.requirement("M76")
+@pytest.mark.requirement("M77")
+def test_every_table_that_jobs_may_regard_is_named_in_the_metadata(http: httpx.Client) -> None:
+    csdl = http.get("$metadata").text
+    address = "EntityDefinitions(LogicalName='asyncoperation')/ManyToOneRelationships?$select=SchemaName"
+    listed = {row["SchemaName"] for row in values(http, address)}
+    found = [one for one in load().table("asyncoperation").many_to_one if one.column == "regardingobjectid"]
+    assert {"account", "contact", "systemuser", "task"} <= {one.referenced for one in found}
+    for one in found:
+        assert f'<NavigationProperty Name="{one.navigation}" Type="mscrm.{one.referenced}"' in csdl
+        assert one.name in listed
 
 
 def test_one_statement_for_each_level_however_many_parents(http: httpx.Client, service: Service, world: World) -> None:

@@ -24,6 +24,8 @@ WORDS = [
     "name", "eq", "ne", "and", "not", "(", ")", "'x'", "'", "1", "null", "createdby/fullname", "contains(", ",", "in", "statecode",
     "createdon", "2030-01-01T00:00:00Z", "groupby((", "))", "aggregate(", "$count as n", "/", "filter(", "desc", "@p", ID, "any(", ":",
     "_ownerid_value", "Microsoft.Dynamics.CRM.Today(PropertyName='createdon')", "99999999999999999999", "\x00", "é", "%", "*", ";",
+    "Account_Tasks", "contact_customer_accounts($expand=", "owninguser/$ref", "$select=", "$filter=", "$orderby=", "$top=2", "$expand=",
+    "Account_Tasks/any(t:t/", "contact_customer_accounts/all(c:c/parentcustomerid_account/", "teammembership_association",
 ]  # fmt: skip
 OPTIONS = [
     "$select",
@@ -35,6 +37,8 @@ OPTIONS = [
     "$count",
     "$skiptoken",
     "fetchXml",
+    "savedQuery",
+    "userQuery",
     "@p",
     "tag",
     "$id",

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from tests.acceptance.webapi import job_rows
 from tests.acceptance.webapi.conftest import created, error_of
-
-from adjourn.service import Service
 
 TWO = {"Prefer": "odata.maxpagesize=2"}
 
@@ -121,16 +118,3 @@ def test_a_page_size_that_is_none_is_refused(http: httpx.Client, size: str) -> N
     status, code, text = error_of(http.get("accounts", headers={"Prefer": f"odata.maxpagesize={size}"}))
     assert (status, code) == (400, "0x80040203")
     assert "from 1" in text
-
-
-@pytest.mark.requirement("M72")
-def test_all_jobs_are_reached_by_following_links(http: httpx.Client, service: Service) -> None:
-    jobs = job_rows.load(service, 1_200)
-    seen: list[str] = []
-    link: str | None = "asyncoperations?$select=name&$orderby=createdon desc&$filter=statecode ge 0"
-    while link is not None:
-        answer = http.get(link, headers={"Prefer": "odata.maxpagesize=500"}).json()
-        seen += [row["asyncoperationid"] for row in answer["value"]]
-        link = answer.get("@odata.nextLink")
-    assert len(seen) == len(set(seen)) == len(jobs)
-    assert set(seen) == {job["asyncoperationid"] for job in jobs}

@@ -51,9 +51,9 @@ FACTS = {
 TYPE_CODES = {
     "account": 1, "contact": 2, "systemuser": 8, "team": 9, "businessunit": 10, "contract": 1010, "organization": 1019,
     "activitypointer": 4200, "appointment": 4201, "email": 4202, "fax": 4204, "letter": 4207, "phonecall": 4210,
-    "task": 4212, "savedquery": 1039, "userquery": 4230, "bulkdeleteoperation": 4424, "plugintype": 4602, "pluginassembly": 4605, "sdkmessage": 4606,
+    "task": 4212, "bulkdeleteoperation": 4424, "plugintype": 4602, "pluginassembly": 4605, "sdkmessage": 4606,
     "sdkmessagefilter": 4607, "sdkmessageprocessingstep": 4608, "sdkmessageprocessingstepimage": 4615,
-    "asyncoperation": 4700, "workflow": 4703, "workflowlog": 4706,
+    "asyncoperation": 4700, "workflow": 4703, "workflowlog": 4706, "savedquery": 1039, "userquery": 4230,
 }  # fmt: skip
 
 INTERNAL = {
