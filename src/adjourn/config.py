@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+ORGANIZATION_VERSION = "9.2.0.0"
+"""What clients that ask for a version get: that of the API served."""
 API_VERSION = "v9.2"
 DEFAULT_DATABASE = "sqlite:///var/adjourn.db"
 DEFAULT_HTTP = "127.0.0.1:8080"
@@ -60,6 +62,11 @@ WORKER_STALE_SECONDS = 4.0
 BEAT_SECONDS = 1.0
 
 # Requests
+FILE_PIECE_BYTES = 4 * 1024 * 1024
+"""Files of columns lie in pieces of this size, which is also what clients are told to send and to fetch at a time."""
+FILE_BLOCKS_MAX = 50_000
+UPLOAD_SECONDS_MAX = 86_400
+"""An upload that nobody went on with for so long is forgotten."""
 BODY_BYTES_MAX = 64 * 1024 * 1024
 NESTING_MAX = 64
 BATCH_REQUESTS_MAX = 1000

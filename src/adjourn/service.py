@@ -46,10 +46,18 @@ EXECUTE_ASYNC = "ExecuteAsync"
 
 @dataclass(frozen=True, slots=True)
 class MessageInfo:
-    """A message of one's own as surfaces offer it: its parameters as (name, JSON type, required)."""
+    """A message as surfaces offer it: its parameters as (name, JSON type, required).
+
+    table: it is bound to a record of this table, which goes into the parameter `target`; or, with `collection`, to the
+    table as a whole. function: it only reads.
+    """
 
     name: str
     parameters: tuple[tuple[str, str, bool], ...]
+    table: str | None = None
+    target: str | None = None
+    collection: bool = False
+    function: bool = False
 
 
 class Service:
@@ -164,14 +172,13 @@ class Service:
             return reader.read_file(file_id)
 
     def messages(self) -> Mapping[str, MessageInfo]:
-        """The registered messages of one's own, callable by `POST /Name`."""
+        """The registered messages of one's own, by name."""
         snapshot = self.registry.refresh()
         infos: dict[str, MessageInfo] | None = snapshot.cached.get("messages")
         if infos is None:
             infos = {}
             for found in snapshot.messages.values():
-                handler = handlers.Handler.of(handler_of(resolve(found.module, found.function)))
-                infos[found.name] = MessageInfo(found.name, handler.describe())
+                infos[found.name] = _described(found.name, resolve(found.module, found.function))
             snapshot.cached["messages"] = infos
         return infos
 
@@ -183,6 +190,8 @@ class Service:
 
     def enqueue(self, items: Sequence[tuple[Request, Mapping[str, Any]]], call: Call) -> list[UUID]:
         """Make a job of each request, in one transaction: the call's, where it has one. Returns their ids."""
+        if call.read_only is not None:
+            raise InvalidRequest(f"'{call.read_only}' is a function and only reads: it may not make jobs.")
         for request, _ in items:
             if request.declared is not None and request.message not in self.registry.cached().messages:
                 self._register(request.declared, call)
@@ -333,6 +342,20 @@ class Service:
             timezone_code=(settings or {}).get("timezonecode") or 92,
             is_administrator=user_id in (UUID(config.ADMIN_USER_ID), UUID(config.SYSTEM_USER_ID)),
         )
+
+
+def _described(name: str, marked: Any) -> MessageInfo:
+    parameters = handlers.Handler.of(handler_of(marked)).describe()
+    if not isinstance(marked, Message):
+        return MessageInfo(name, parameters)
+    return MessageInfo(
+        name,
+        tuple(found for found in parameters if found[0] != marked.target),
+        marked.table,
+        marked.target,
+        marked.collection,
+        marked.function,
+    )
 
 
 class LocalBackend:

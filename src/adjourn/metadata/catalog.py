@@ -204,6 +204,8 @@ def _column(table: str, entry: Mapping[str, Any], choices: Mapping[str, Choice],
         description=entry.get("description", ""),
         custom=entry.get("custom", False),
         format=entry.get("format"),
+        size_kb_max=entry.get("size_kb_max"),
+        file_of=entry.get("file_of"),
     )
 
 

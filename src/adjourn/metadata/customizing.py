@@ -33,6 +33,9 @@ TEXT_CHARACTERS_MAX = 2000
 """Of a label or a description."""
 INT_MAX = 2**31 - 1
 STORED_MAX = 2**63 - 1
+FILE_KB_DEFAULT = 32_768
+FILE_KB_MAX = 10_485_760
+FILE_NAME_CHARACTERS_MAX = 255
 DELETE_RULES = ("NoCascade", "Cascade", "RemoveLink", "Restrict")
 _MESSAGES = (
     "Create", "Retrieve", "RetrieveMultiple", "Update", "Upsert", "Delete", "Associate", "Disassociate", "Assign", "SetState",
@@ -40,6 +43,7 @@ _MESSAGES = (
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{1,7}_[A-Za-z][A-Za-z0-9_]{0,40}")
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _JOB = "asyncoperation"
+_FILE = "fileattachment"
 _TEXT_MAX = {ColumnType.STRING: 4000, ColumnType.MEMO: 1_048_576}
 _PRECISION_MAX = {ColumnType.DECIMAL: 10, ColumnType.MONEY: 4, ColumnType.DOUBLE: 5}
 _BOUNDS = {
@@ -54,7 +58,7 @@ _KEY_TYPES = (
 )  # fmt: skip
 _MADE = (
     ColumnType.STRING, ColumnType.MEMO, ColumnType.INTEGER, ColumnType.BIGINT, ColumnType.DECIMAL, ColumnType.DOUBLE,
-    ColumnType.MONEY, ColumnType.BOOLEAN, ColumnType.DATETIME, ColumnType.DATE, ColumnType.PICKLIST,
+    ColumnType.MONEY, ColumnType.BOOLEAN, ColumnType.DATETIME, ColumnType.DATE, ColumnType.PICKLIST, ColumnType.FILE,
 )  # fmt: skip
 _STANDARD = (
     "createdon", "createdby", "createdonbehalfby", "modifiedon", "modifiedby", "modifiedonbehalfby", "versionnumber",
@@ -72,6 +76,9 @@ def combined(additions: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[st
     own = [name for name, added in additions.items() if "table" in added and not added["table"].get("is_intersect")]
     if own:
         documents[_JOB] = _regarding(documents[_JOB], {name: additions[name]["table"]["schema"] for name in own})
+    holders = [name for name, added in additions.items() if any(e["type"] == "File" for e in added.get("columns", ()))]
+    if holders:
+        documents[_FILE] = _attached(documents[_FILE], holders)
     return documents
 
 
@@ -93,6 +100,29 @@ def _over(base: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
         "relationships": [*base["relationships"], *added.get("relationships", ())],
         "keys": [*base.get("keys", ()), *added.get("keys", ())],
     }
+
+
+def _attached(file: Mapping[str, Any], holders: list[str]) -> dict[str, Any]:
+    """Files belong to records of these tables too."""
+    columns = [
+        {**entry, "targets": [*entry["targets"], *(name for name in holders if name not in entry["targets"])]}
+        if entry["name"] == "objectid"
+        else entry
+        for entry in file["columns"]
+    ]
+    present = {found["references"] for found in file["relationships"]}
+    relationships = [
+        {
+            "name": f"{name}_FileAttachments",
+            "column": "objectid",
+            "references": name,
+            "navigation": f"objectid_{name}",
+            "delete": "Cascade",
+        }
+        for name in holders
+        if name not in present
+    ]
+    return {**file, "columns": columns, "relationships": [*file["relationships"], *relationships]}
 
 
 def _regarding(job: Mapping[str, Any], own: Mapping[str, str]) -> dict[str, Any]:
@@ -178,7 +208,7 @@ class Customizing:
         holders = [
             f"{found.referencing}.{found.column}"
             for found in table.one_to_many
-            if found.referencing not in (table.logical, _JOB)
+            if found.referencing not in (table.logical, _JOB, _FILE)
         ]
         if holders:
             raise _depended(f"Table '{table.logical}'", f"lookups lead to it: {', '.join(sorted(holders))[:300]}")
@@ -221,7 +251,9 @@ class Customizing:
             if name in key.columns:
                 raise _depended(f"Column '{name}'", f"key '{key.name}' is made of it")
         document = self.additions[table.logical]
-        document["columns"] = [entry for entry in document["columns"] if entry["name"] != name]
+        document["columns"] = [
+            entry for entry in document["columns"] if entry["name"] != name and entry.get("file_of") != name
+        ]
         document["relationships"] = [found for found in document["relationships"] if found["column"] != name]
         document["choices"].pop(name, None)
         self._rebuilt()
@@ -367,6 +399,16 @@ class Customizing:
         if entry["type"] != "Lookup":
             _checked_entry(entry)
         document["columns"].append({**entry, "custom": True})
+        if entry["type"] == "File":
+            # Their values come with the file, not with the record.
+            document["columns"][-1] |= {"create": False, "update": False}
+            beside = f"{name}_name"
+            if beside in taken:
+                raise Duplicate(f"Column '{beside}' exists, which is to hold the name of the file.", status=400)
+            document["columns"].append(
+                {"name": beside, "schema": f"{schema}_Name", "type": "String", "max_length": FILE_NAME_CHARACTERS_MAX,
+                 "create": False, "update": False, "custom": True, "file_of": name}
+            )  # fmt: skip
 
     def _table(self, logical: str) -> Table:
         found = self.catalog.tables.get(str(logical).lower())
@@ -392,7 +434,7 @@ class Customizing:
 
     def _own_column(self, table: Table, name: str) -> Entry:
         for entry in self.additions.get(table.logical, {}).get("columns", ()):
-            if entry["name"] == name and entry.get("custom"):
+            if entry["name"] == name and entry.get("custom") and "file_of" not in entry:
                 found: Entry = entry
                 return found
         raise NotSupported(
@@ -451,6 +493,10 @@ def _checked_entry(entry: Entry) -> None:
         length = entry.setdefault("max_length", 100 if kind is ColumnType.STRING else 2000)
         if not isinstance(length, int) or not 1 <= length <= _TEXT_MAX[kind]:
             raise InvalidRequest(f"MaxLength of '{name}' must be 1 to {_TEXT_MAX[kind]:,}, found {length!r}.")
+    if kind is ColumnType.FILE:
+        size = entry.setdefault("size_kb_max", FILE_KB_DEFAULT)
+        if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= FILE_KB_MAX:
+            raise InvalidRequest(f"MaxSizeInKB of '{name}' must be 1 to {FILE_KB_MAX:,}, found {size!r}.")
     if kind in _PRECISION_MAX:
         precision = entry.setdefault("precision", 2)
         if not isinstance(precision, int) or not 0 <= precision <= _PRECISION_MAX[kind]:

@@ -109,6 +109,10 @@ class Column:
     """Made by a caller, not shipped with adjourn."""
     format: str | None = None
     """How clients are to show it (Email, Url, Phone …), where it is not the usual of its type."""
+    size_kb_max: int | None = None
+    """Of a file column: how large its files may be."""
+    file_of: str | None = None
+    """It holds the name of the file in this column."""
 
     @property
     def polymorphic(self) -> bool:

@@ -17,7 +17,7 @@ from adjourn.pipeline import core, views
 from adjourn.pipeline.messages import MESSAGES
 from adjourn.pipeline.read import ask
 from adjourn.pipeline.record import Record
-from adjourn.pipeline.registration import NAMESPACE, filter_id, message_id
+from adjourn.pipeline.registration import NAMESPACE, message_id, write_filter
 from adjourn.query import write
 from adjourn.query.security import PLATFORM
 from adjourn.query.tree import Attribute, Query
@@ -127,19 +127,9 @@ def _write_all(tx: Transaction, catalog: Catalog, now: datetime) -> None:
 
 def write_filters(tx: Transaction, catalog: Catalog, tables: Iterable[Table]) -> None:
     """The sdkmessagefilter rows that let steps be registered on these tables."""
-    definition = catalog.table("sdkmessagefilter")
     for table in tables:
         if not _has_filters(table):
             continue
         for name in PLATFORM_MESSAGES:
             if name != "WhoAmI":
-                values = {
-                    "name": f"{name} of {table.logical}",
-                    "sdkmessageid": Reference("sdkmessage", message_id(name)),
-                    "primaryobjecttypecode": table.logical,
-                    "secondaryobjecttypecode": "none",
-                    "iscustomprocessingstepallowed": True,
-                }
-                record_id = filter_id(name, table.logical)
-                core.complete(definition, values, record_id, PLATFORM, tx.now)
-                write.insert(tx, definition, values)
+                write_filter(tx, catalog, name, table.logical)

@@ -31,6 +31,8 @@ class Call:
     transaction: set when the call comes from a synchronous step: it then joins that unit of work.
     guard: run inside the transaction of every write of a running job; raises when the job's lease is gone.
     if_match: the version that an update or delete demands ("*": it must exist); None demands nothing.
+    bypassed: the modes of steps that do not run, as an administrator asked.
+    read_only: the function of one's own that this call is made in; it may not write.
     """
 
     caller: Caller
@@ -41,4 +43,6 @@ class Call:
     parent: Context | None = None
     guard: Callable[[Transaction], None] | None = None
     if_match: int | str | None = None
+    bypassed: frozenset[int] = frozenset()
+    read_only: str | None = None
     shared_variables: Mapping[str, Any] = field(default_factory=dict)

@@ -18,7 +18,7 @@ from adjourn.errors import ConcurrencyMismatch, Duplicate, InvalidRequest, NotSu
 from adjourn.metadata.model import Catalog, ColumnType, ManyToMany, Reference, Relationship, Table
 from adjourn.pipeline.read import not_found
 from adjourn.pipeline.record import Record
-from adjourn.query import write
+from adjourn.query import files, write
 from adjourn.query.security import Caller
 from adjourn.store.contract import Transaction
 
@@ -104,6 +104,8 @@ def delete(
     """Remove a record after its relationships had their say (Restrict, Cascade, RemoveLink)."""
     table = operation.catalog.table(target.table)
     check_version(table, before, if_match)
+    if any(column.type is ColumnType.FILE for column in table.columns.values()):
+        files.forget(tx, target)
     for relationship in table.one_to_many:
         _follow(tx, operation, relationship, target)
     for joined in table.many_to_many:

@@ -102,16 +102,40 @@ def step(
 class Message(Generic[P, R]):
     """A message of one's own (Dataverse: custom API): call it as the function it is, or make a request of it."""
 
-    def __init__(self, handler: Callable[P, R], name: str, atomic: bool, isolated: bool) -> None:
+    def __init__(
+        self,
+        handler: Callable[P, R],
+        name: str,
+        atomic: bool,
+        isolated: bool,
+        *,
+        table: str | None = None,
+        collection: bool = False,
+        function: bool = False,
+    ) -> None:
         self.handler = handler
         self.name = name
         self.atomic = atomic
         self.isolated = isolated
+        self.table = table
+        self.collection = collection
+        self.function = function
         self.__name__ = handler.__name__
         self.__doc__ = handler.__doc__
         self.__module__ = handler.__module__
         self.__wrapped__ = handler
         self._arguments = _arguments_only(handler)
+        names = self._arguments.parameters
+        self.target = next((found for found in TARGETS if found in names), None) if table and not collection else None
+        """The parameter that gets the record on which a bound message is called."""
+        if table and not collection and self.target is None:
+            raise InvalidRequest(
+                f"Message '{name}' is bound to a record of '{table}': it needs a parameter named {' or '.join(TARGETS)}."
+            )
+        if collection and not table:
+            raise InvalidRequest(f"Message '{name}' is bound to a collection: say of which table.")
+        if function and atomic:
+            raise InvalidRequest(f"Message '{name}' only reads, so it cannot be atomic.")
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.handler(*args, **kwargs)
@@ -131,37 +155,54 @@ class Message(Generic[P, R]):
         return f"<message {self.name}{self._arguments}>"
 
 
+TARGETS = ("entity", "Target", "target")
 _MESSAGE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,159}")
 
 
 @overload
-def message(function: Callable[P, R], /) -> Message[P, R]: ...
+def message(handler: Callable[P, R], /) -> Message[P, R]: ...
 
 
 @overload
 def message(
-    *, name: str | None = None, atomic: bool = False, isolated: bool = False
+    *,
+    name: str | None = None,
+    atomic: bool = False,
+    isolated: bool = False,
+    table: str | None = None,
+    collection: bool = False,
+    function: bool = False,
 ) -> Callable[[Callable[P, R]], Message[P, R]]: ...
 
 
 def message(
-    function: Callable[P, R] | None = None, /, *, name: str | None = None, atomic: bool = False, isolated: bool = False
+    handler: Callable[P, R] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    atomic: bool = False,
+    isolated: bool = False,
+    table: str | None = None,
+    collection: bool = False,
+    function: bool = False,
 ) -> Message[P, R] | Callable[[Callable[P, R]], Message[P, R]]:
     """Mark a typed function as a message: run now with `org.execute`, as a job with `org.enqueue`, over HTTP with `POST /Name`.
 
     name: the message's name, by default the function's. atomic: its writes and its completion are one transaction.
-    isolated: it runs in an executor process of its own. Raises InvalidRequest for a name that no URL could carry.
+    isolated: it runs in an executor process of its own. table: it is bound to a record of this table, which its parameter
+    `entity` (or `Target`) gets as a Reference; or, with `collection`, to the table as a whole. function: it only reads,
+    and is called with GET. Raises InvalidRequest for a name that no URL could carry, or a binding that does not fit.
     """
 
-    def mark(handler: Callable[P, R]) -> Message[P, R]:
-        chosen = name or handler.__name__
+    def mark(marked: Callable[P, R]) -> Message[P, R]:
+        chosen = name or marked.__name__
         if not _MESSAGE_NAME.fullmatch(chosen):
             raise InvalidRequest(
                 f"'{chosen[:200]}' is no name for a message: letters, digits and underscores, not a digit first."
             )
-        return Message(handler, chosen, atomic, isolated)
+        return Message(marked, chosen, atomic, isolated, table=table, collection=collection, function=function)
 
-    return mark(function) if function is not None else mark
+    return mark(handler) if handler is not None else mark
 
 
 def _known(what: str, found: str, accepted: Mapping[str, Any]) -> Any:

@@ -30,14 +30,16 @@ from uuid import UUID
 import structlog
 
 from adjourn import config, errors, runtime
-from adjourn.errors import AdjournError, DepthExceeded, StepFailed, UnknownResource, nearest, said
+from adjourn.errors import AdjournError, DepthExceeded, InvalidRequest, StepFailed, UnknownResource, nearest, said
 from adjourn.jobs import model as jobs_model
 from adjourn.jobs import queue
 from adjourn.metadata.model import Catalog, Reference
-from adjourn.pipeline import core, handlers, serialize, step_rules, tracing
+from adjourn.pipeline import core, handlers, serialize, step_rules, tracing, validate
 from adjourn.pipeline.call import Call, Request
 from adjourn.pipeline.context import ASYNCHRONOUS, SYNCHRONOUS, Context, Stage
+from adjourn.pipeline.declare import Message
 from adjourn.pipeline.messages import MESSAGES, Prepared, require_before
+from adjourn.pipeline.read import not_found
 from adjourn.pipeline.record import Record
 from adjourn.pipeline.registry import POST_IMAGE, PRE_IMAGE, Registry, Snapshot, Step, handler_of, resolve
 from adjourn.query import write
@@ -189,10 +191,17 @@ class Pipeline:
 
         catalog: what `prepared` was checked against; raises _OtherMetadata if that is no longer true.
         """
+        if call.read_only is not None and not reads:
+            raise InvalidRequest(
+                f"'{call.read_only}' is a function and only reads: it may not execute '{message}'. Declare it without "
+                "function=True to make an action of it."
+            )
         for _ in range(_STALE_ATTEMPTS_MAX):
             unit = self.unit_of(call)
             snapshot = unit.snapshot if unit else self.registry.cached()
             steps = snapshot.steps(message, prepared.table)
+            if call.bypassed:
+                steps = tuple(step for step in steps if step.mode not in call.bypassed)
             flow = Flow(
                 self, call, message, prepared, perform, dict(prepared.inputs), runtime.new_id(), _no_reader, unit
             )
@@ -528,12 +537,25 @@ class Pipeline:
         if found is None:
             known = [*MESSAGES, *self.registry.cached().messages]
             raise UnknownResource(f"Message '{request.message[:200]}' does not exist.{nearest(request.message, known)}")
-        handler = handlers.Handler.of(handler_of(resolve(found.module, found.function)))
+        marked = resolve(found.module, found.function)
+        declared = marked if isinstance(marked, Message) else None
+        handler = handlers.Handler.of(handler_of(marked))
         handler.check(request.parameters, found.name)
+        prepared = self._prepared_own(request, declared)
+        reads = declared is not None and declared.function
 
         def perform(flow: Flow) -> dict[str, Any]:
+            if flow.record_id is not None:
+                table = flow.catalog.table(flow.table or "")
+                if not write.exists(flow.reader, table, flow.record_id):
+                    raise not_found(table, flow.record_id)
             inner = dataclasses.replace(
-                flow.call, depth=flow.call.depth + 1, transaction=flow.tx, if_match=None, shared_variables={}
+                flow.call,
+                depth=flow.call.depth + 1,
+                transaction=flow.unit.tx if flow.unit is not None else flow.call.transaction,
+                if_match=None,
+                shared_variables={},
+                read_only=found.name if reads else flow.call.read_only,
             )
             context = self._context(flow, Stage.MAIN_OPERATION, {}, parent=flow.call.parent)
             with self._recorded(found.function, flow, context, None):
@@ -546,14 +568,29 @@ class Pipeline:
                 )
                 return handlers.response(result)
 
-        prepared = Prepared(None, None, dict(request.parameters))
         try:
-            return self.run(request.message, prepared, perform, call, user_code=True, label=request.message)
+            with self._traced():
+                return self.run(
+                    request.message, prepared, perform, call, reads=reads, user_code=True, label=request.message
+                )
         except (AdjournError, _Stale, KeyboardInterrupt):
             raise
         except BaseException as error:  # as with a step
             log.warning("message raised", message=request.message, error=handlers.told(error))
             raise StepFailed(said(error), code=errors.STEP_UNEXPECTED) from error
+
+    def _prepared_own(self, request: Request, declared: Message[..., Any] | None) -> Prepared:
+        """What a message of one's own works on: the record that it is bound to, if it is."""
+        inputs = dict(request.parameters)
+        if declared is None or declared.table is None:
+            return Prepared(None, None, inputs)
+        table = self.catalog.table(declared.table).logical
+        if declared.target is None:
+            return Prepared(table, None, inputs)
+        target = inputs[declared.target] = validate.reference(self.catalog, inputs[declared.target], declared.target)
+        if target.table != table:
+            raise InvalidRequest(f"Message '{declared.name}' is bound to table '{table}', not to '{target.table}'.")
+        return Prepared(table, target.id, inputs)
 
     def correlated(self, call: Call) -> Call:
         """Give a call its correlation, and end a chain that is too deep (semantics §5, "Depth and loops")."""

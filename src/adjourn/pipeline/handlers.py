@@ -26,12 +26,16 @@ from adjourn.jobs.model import Canceled, Continue, Failed, Outcome, Postpone, Re
 from adjourn.metadata.model import Reference
 from adjourn.pipeline.context import Context
 from adjourn.pipeline.declare import supplied
+from adjourn.pipeline.record import Record
 
 _DETAILS_CHARACTERS_MAX = 100_000
 _OUTCOMES = (Succeeded, Failed, Retry, Postpone, Continue, Canceled, Released)
+RECORD, RECORDS = "mscrm.crmbaseentity", "Collection(mscrm.crmbaseentity)"
+"""How parameters that are References, or lists of them, are described."""
 _JSON_TYPES: dict[Any, str] = {
     str: "Edm.String", int: "Edm.Int64", float: "Edm.Double", bool: "Edm.Boolean", UUID: "Edm.Guid",
     datetime: "Edm.DateTimeOffset", date: "Edm.Date", Decimal: "Edm.Decimal",
+    Reference: RECORD, list[Reference]: RECORDS, list[str]: "Collection(Edm.String)", list[UUID]: "Collection(Edm.Guid)",
 }  # fmt: skip
 
 
@@ -166,12 +170,16 @@ def invoke(
 
 
 def response(result: Any) -> dict[str, Any]:
-    """What a message returned, as output parameters: a mapping's or record's own fields, or one `value`.
+    """What a message returned, as output parameters: a mapping's own fields, or one `value`; records stay records.
 
     Raises InvalidRequest for what cannot be written as JSON.
     """
     if result is None:
         return {}
+    if isinstance(result, Record) or (
+        isinstance(result, list) and result and all(isinstance(r, Record) for r in result)
+    ):
+        return {"value": result}
     try:
         built = msgspec.to_builtins(result, str_keys=True, builtin_types=(UUID, datetime, date, Decimal))
         msgspec.json.encode(built)

@@ -16,6 +16,7 @@ from uuid import UUID, uuid5
 
 from adjourn.errors import AdjournError, InvalidRequest, nearest
 from adjourn.metadata.model import Catalog, Reference
+from adjourn.pipeline import core
 from adjourn.pipeline.call import Call, Request
 from adjourn.pipeline.context import ASYNCHRONOUS
 from adjourn.pipeline.declare import Message, StepDeclaration
@@ -26,6 +27,7 @@ from adjourn.pipeline.record import Record
 from adjourn.pipeline.registry import BOTH_IMAGES, ISOLATED, POST_IMAGE, PRE_IMAGE
 from adjourn.pipeline.step_rules import IMAGE_SOURCES
 from adjourn.query import write
+from adjourn.query.security import PLATFORM
 from adjourn.query.tree import Attribute, Condition, Filter, Query
 from adjourn.store.contract import Transaction
 
@@ -56,6 +58,20 @@ def message_id(name: str) -> UUID:
 def filter_id(message: str, table: str) -> UUID:
     """The id of the sdkmessagefilter row that joins a message with a table."""
     return uuid5(NAMESPACE, f"sdkmessagefilter:{message}:{table}")
+
+
+def write_filter(tx: Transaction, catalog: Catalog, message: str, table: str) -> None:
+    """Write the sdkmessagefilter row on which steps of a message on a table hang."""
+    definition = catalog.table("sdkmessagefilter")
+    values = {
+        "name": f"{message} of {table}",
+        "sdkmessageid": Reference("sdkmessage", message_id(message)),
+        "primaryobjecttypecode": table,
+        "secondaryobjecttypecode": "none",
+        "iscustomprocessingstepallowed": True,
+    }
+    core.complete(definition, values, filter_id(message, table), PLATFORM, tx.now)
+    write.insert(tx, definition, values)
 
 
 def register_module(pipeline: Pipeline, module: str, call: Call) -> Registered:
@@ -141,7 +157,15 @@ class _Registration:
         owner = self._other_owner(item.name, kind)
         if owner is not None:
             raise InvalidRequest(f"Message '{item.name}' is registered by {owner} already; choose another name.")
-        self._put("sdkmessage", message_id(item.name), {"name": item.name, "categoryname": OWN_CATEGORY})
+        self._put(
+            "sdkmessage",
+            message_id(item.name),
+            {"name": item.name, "categoryname": OWN_CATEGORY, "isreadonly": item.function},
+        )
+        if item.table is not None:
+            table = self._catalog.table(item.table).logical
+            if not write.exists(self._tx, self._catalog.table("sdkmessagefilter"), filter_id(item.name, table)):
+                write_filter(self._tx, self._catalog, item.name, table)
         self._put("plugintype", kind, _type_values(item.name, self._module, function, assembly))
 
     def _other_owner(self, name: str, kind: UUID) -> str | None:

@@ -18,6 +18,7 @@ def changes(old: Catalog, new: Catalog, dialect: Dialect) -> Iterator[str]:
     """The statements, in an order in which they work."""
     for name, table in old.tables.items():
         if name not in new.tables:
+            yield from _files(table, [c for c in table.columns.values() if c.type is ColumnType.FILE])
             yield f'DROP TABLE "{name}"'
         else:
             yield from _removed(table, new.tables[name], dialect)
@@ -47,6 +48,9 @@ def _removed(table: Table, after: Table, dialect: Dialect) -> Iterator[str]:
     for key in table.keys:
         if key not in after.keys:
             yield f'DROP INDEX "{_key_index(table, key)}"'
+    yield from _files(
+        table, [c for n, c in table.columns.items() if c.type is ColumnType.FILE and n not in after.columns]
+    )
     for name in schema.sql_columns(table):
         if name not in set(schema.sql_columns(after)):
             if name in table.columns and table.columns[name].type.is_lookup:
@@ -56,6 +60,15 @@ def _removed(table: Table, after: Table, dialect: Dialect) -> Iterator[str]:
         found = after.columns.get(name)
         if found is not None and column.type in _SCALED and found.precision != column.precision:
             yield _rescaled(table, column, found.precision - column.precision)
+
+
+def _files(table: Table, columns: list[Column]) -> Iterator[str]:
+    """Forget the files of columns that go; what is left of their contents is swept."""
+    for column in columns:
+        yield (
+            f"DELETE FROM fileattachment WHERE objectidtypecode = '{table.logical}' "
+            f"AND regardingfieldname = '{column.logical}'"
+        )
 
 
 def _added(before: Table | None, table: Table, dialect: Dialect) -> Iterator[str]:

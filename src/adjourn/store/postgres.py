@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -21,6 +21,7 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from adjourn import config, runtime
 from adjourn.errors import AdjournError, Busy, InvalidRequest
+from adjourn.metadata.values import moment_text
 from adjourn.store import faults, migrations, statements
 from adjourn.store.contract import Dialect, Row, Transaction
 from adjourn.store.postgres_text import adapt, translated
@@ -175,7 +176,11 @@ class PostgresStore:
     # House-keeping
 
     def sweep_files(self, now: datetime) -> int:
+        before = {"before": moment_text(now - timedelta(seconds=config.UPLOAD_SECONDS_MAX))}
+
         def unit(tx: Transaction) -> int:
+            tx.execute(statements.UPLOADS_EXPIRED, before)
+            tx.execute(statements.PIECES_FORGOTTEN)
             return sum(ordinal == 0 for (ordinal,) in tx.rows(statements.CHUNK_SWEEP))
 
         return self.write(unit)

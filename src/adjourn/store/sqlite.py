@@ -15,16 +15,17 @@ import contextlib
 import json
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
 import apsw
 
-from adjourn import runtime
+from adjourn import config, runtime
 from adjourn.errors import InvalidRequest
 from adjourn.metadata.text import SCALAR_FUNCTIONS
+from adjourn.metadata.values import moment_text
 from adjourn.store import lock_files, migrations, statements
 from adjourn.store.contract import Dialect, Transaction
 from adjourn.store.files import FileFolder
@@ -222,6 +223,8 @@ class SqliteStore:
             found = reader.rows(statements.SQLITE_KNOWN_FILES, {"ids": json.dumps([str(file_id) for file_id in ids])})
             return {UUID(row[0]) for row in found}
 
+        before = {"before": moment_text(now - timedelta(seconds=config.UPLOAD_SECONDS_MAX))}
+        self.write(lambda tx: (tx.execute(statements.UPLOADS_EXPIRED, before), tx.execute(statements.PIECES_FORGOTTEN)))
         removed = 0
         for batch in self.files.batches():
             with self.read() as reader:

@@ -16,7 +16,14 @@ POSTGRES_COLUMNS = (
 
 # Which of these files a record mentions.
 SQLITE_KNOWN_FILES = (
-    "SELECT fileattachmentid FROM fileattachment WHERE fileattachmentid IN (SELECT value FROM json_each(:ids))"
+    "SELECT fileattachmentid FROM fileattachment WHERE fileattachmentid IN (SELECT value FROM json_each(:ids)) "
+    "UNION ALL SELECT pieceid FROM filepiece WHERE pieceid IN (SELECT value FROM json_each(:ids))"
+)
+# Uploads that nobody went on with, and pieces of files that are no more.
+UPLOADS_EXPIRED = "DELETE FROM fileupload WHERE touchedon < :before"
+PIECES_FORGOTTEN = (
+    "DELETE FROM filepiece WHERE NOT EXISTS (SELECT 1 FROM fileattachment f WHERE f.fileattachmentid = filepiece.fileid) "
+    "AND NOT EXISTS (SELECT 1 FROM fileupload u WHERE u.fileuploadid = filepiece.fileid)"
 )
 
 # PostgreSQL: one host migrates while the others wait here. The number is an arbitrary constant of ours.
@@ -28,7 +35,8 @@ CHUNK_READ = "SELECT content FROM filechunk WHERE fileattachmentid = :id::uuid O
 CHUNK_DELETE = "DELETE FROM filechunk WHERE fileattachmentid = ANY(:ids::uuid[])"
 CHUNK_SWEEP = (
     "DELETE FROM filechunk c WHERE NOT EXISTS "
-    "(SELECT 1 FROM fileattachment f WHERE f.fileattachmentid = c.fileattachmentid) RETURNING c.ordinal"
+    "(SELECT 1 FROM fileattachment f WHERE f.fileattachmentid = c.fileattachmentid) AND NOT EXISTS "
+    "(SELECT 1 FROM filepiece p WHERE p.pieceid = c.fileattachmentid) RETURNING c.ordinal"
 )
 
 # PostgreSQL: workers by the database's own clock.

@@ -261,11 +261,15 @@ async def _send(answer: Answer, send: Send, more: tuple[tuple[str, str], ...] = 
     if answer.content_type:
         headers.append(("Content-Type", answer.content_type))
     if answer.status not in (204, 304):
-        headers.append(("Content-Length", str(sum(map(len, answer.pieces)))))
+        headers.append(("Content-Length", str(answer.length)))
     if close:
         headers.append(("Connection", "close"))
     raw = [(name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
     await send({"type": "http.response.start", "status": answer.status, "headers": raw})
+    if answer.stream is not None:
+        # In a thread, piece by piece: each is read from the store as the one before it is on its way.
+        while (part := await anyio.to_thread.run_sync(next, answer.stream.pieces, None)) is not None:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
     *before, last = answer.pieces
     for piece in before:
         await send({"type": "http.response.body", "body": piece, "more_body": True})

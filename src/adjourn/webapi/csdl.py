@@ -9,9 +9,10 @@ from __future__ import annotations
 from lxml import etree
 
 from adjourn.metadata.model import Column, ColumnType, ManyToMany, Table
-from adjourn.service import EXECUTE_ASYNC, Service
-from adjourn.webapi import operations
+from adjourn.service import MessageInfo, Service
+from adjourn.webapi import bound, operations
 from adjourn.webapi.exchange import Answer, Exchange, json_answer
+from adjourn.webapi.organization_functions import ACCESS_TYPES
 
 _EDMX = "http://docs.oasis-open.org/odata/ns/edmx"
 _EDM = "http://docs.oasis-open.org/odata/ns/edm"
@@ -64,28 +65,24 @@ def _document(service: Service) -> bytes:
     services = etree.SubElement(root, f"{{{_EDMX}}}DataServices")
     schema = etree.SubElement(services, _edm("Schema"), nsmap={None: _EDM}, Namespace=_NAMESPACE, Alias="mscrm")
     etree.SubElement(schema, _edm("EntityType"), Name=_BASE, Abstract="true")
+    access = etree.SubElement(schema, _edm("EnumType"), Name="EndpointAccessType")
+    for value, name in enumerate(ACCESS_TYPES):
+        etree.SubElement(access, _edm("Member"), Name=name, Value=str(value))
     for table in service.catalog.tables.values():
         _entity_type(schema, table, service)
-    _who_am_i(schema)
-    messages = {info.name: info.parameters for info in service.messages().values()}
-    messages[EXECUTE_ASYNC] = operations.EXECUTE_ASYNC_PARAMETERS
-    for name, parameters in messages.items():
-        action = etree.SubElement(schema, _edm("Action"), Name=name)
-        for parameter, kind, required in parameters:
-            etree.SubElement(
-                action, _edm("Parameter"), Name=parameter, Type=kind, Nullable="false" if required else "true"
-            )
-        etree.SubElement(action, _edm("ReturnType"), Type=f"mscrm.{name}Response")
-        etree.SubElement(schema, _edm("ComplexType"), Name=f"{name}Response", OpenType="true")
+    unbound = operations.described(service)
+    for info in (*unbound, *bound.messages(service).values()):
+        _operation(schema, info)
     container = etree.SubElement(schema, _edm("EntityContainer"), Name="System")
     for table in service.catalog.tables.values():
         entity_set = etree.SubElement(
             container, _edm("EntitySet"), Name=table.entityset, EntityType=f"mscrm.{table.logical}"
         )
         _bindings(entity_set, table, service)
-    etree.SubElement(container, _edm("FunctionImport"), Name="WhoAmI", Function="mscrm.WhoAmI")
-    for name in messages:
-        etree.SubElement(container, _edm("ActionImport"), Name=name, Action=f"mscrm.{name}")
+    for info in unbound:
+        kind = "Function" if info.function else "Action"
+        attributes = {"Name": info.name, kind: f"mscrm.{info.name}"}
+        etree.SubElement(container, _edm(f"{kind}Import"), attributes)
     found: bytes = etree.tostring(root, xml_declaration=True, encoding="utf-8")
     return found
 
@@ -160,11 +157,20 @@ def _bind(entity_set: etree._Element, path: str, target: Table) -> None:
     etree.SubElement(entity_set, _edm("NavigationPropertyBinding"), Path=path, Target=target.entityset)
 
 
-def _who_am_i(schema: etree._Element) -> None:
-    function = etree.SubElement(schema, _edm("Function"), Name="WhoAmI")
-    etree.SubElement(function, _edm("ReturnType"), Type="mscrm.WhoAmIResponse", Nullable="false")
-    response = etree.SubElement(schema, _edm("ComplexType"), Name="WhoAmIResponse")
-    for name in ("BusinessUnitId", "UserId", "OrganizationId"):
+def _operation(schema: etree._Element, info: MessageInfo) -> None:
+    """An action or a function; a bound one begins with what it is called on."""
+    found = etree.SubElement(schema, _edm("Function" if info.function else "Action"), Name=info.name)
+    parameters = list(info.parameters)
+    if info.collection or info.table is not None:
+        found.set("IsBound", "true")
+        kind = f"mscrm.{info.table or _BASE}"
+        first = ("entityset", f"Collection({kind})", True) if info.collection else ("entity", kind, True)
+        parameters.insert(0, first)
+    for name, kind, required in parameters:
+        etree.SubElement(found, _edm("Parameter"), Name=name, Type=kind, Nullable="false" if required else "true")
+    etree.SubElement(found, _edm("ReturnType"), Type=f"mscrm.{info.name}Response", Nullable="false")
+    response = etree.SubElement(schema, _edm("ComplexType"), Name=f"{info.name}Response", OpenType="true")
+    for name in ("BusinessUnitId", "UserId", "OrganizationId") if info.name == "WhoAmI" else ():
         etree.SubElement(response, _edm("Property"), Name=name, Type="Edm.Guid", Nullable="false")
 
 

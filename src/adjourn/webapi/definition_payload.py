@@ -39,7 +39,7 @@ _UNTOUCHED_NAMES = """
     IsAuditEnabled IsBaseCurrency IsCustomAttribute IsCustomizable IsDataSourceSecret IsEntityReferenceStored
     IsFilterable IsGlobalFilterEnabled IsLocalizable IsLogical IsManaged IsPrimaryId IsRenameable IsRequiredForForm
     IsRetrievable IsSearchable IsSecured IsSortableEnabled IsValidForAdvancedFind IsValidForCreate IsValidForForm
-    IsValidForGrid IsValidForRead IsValidForUpdate IsValidODataAttribute LinkedAttributeId LogicalName MaxSizeInKB
+    IsValidForGrid IsValidForRead IsValidForUpdate IsValidODataAttribute LinkedAttributeId LogicalName
     MaxSupportedValue MetadataId MinSupportedValue ParentPicklistLogicalName PrecisionSource SecurityPrivilegeMetadata
     Settings SourceType SourceTypeMask Targets YomiOf
 """
@@ -47,7 +47,7 @@ _UNTOUCHED = frozenset(_UNTOUCHED_NAMES.split())
 """Properties of AttributeMetadata that are accepted and change nothing here."""
 _READ_NAMES = """
     SchemaName DisplayName Description RequiredLevel MaxLength FormatName Format MinValue MaxValue Precision
-    DefaultValue DefaultFormValue OptionSet DateTimeBehavior IsPrimaryName
+    DefaultValue DefaultFormValue OptionSet DateTimeBehavior IsPrimaryName MaxSizeInKB
 """
 _READ = frozenset(_READ_NAMES.split())
 _TABLE_READ_NAMES = """
@@ -124,6 +124,7 @@ def column(body: Body) -> Entry:
         ("minimum", "MinValue"),
         ("maximum", "MaxValue"),
         ("precision", "Precision"),
+        ("size_kb_max", "MaxSizeInKB"),
     ):
         if body.get(name) is not None:
             entry[key] = body[name]

@@ -183,7 +183,7 @@ def attribute(table: Table, column: Column) -> Document:
     elif column.type.is_choice:
         document["DefaultFormValue"] = column.default if column.default is not None else -1
     if column.type is ColumnType.FILE:
-        document["MaxSizeInKB"] = 131_072
+        document["MaxSizeInKB"] = column.size_kb_max or 131_072
     return document
 
 

@@ -2,8 +2,8 @@
 
 GET     set, set(id), …/property, …/$value, …/$count, …/$ref, navigation, function, $metadata, EntityDefinitions
 POST    set, navigation, …/$ref, action, $batch
-PATCH   set(id)
-PUT     …/property, …/single/$ref
+PATCH   set(id), …/file column
+PUT     …/property, …/file column, …/single/$ref
 DELETE  set(id), …/property, …/$ref
 """
 
@@ -12,22 +12,35 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from adjourn.errors import InvalidRequest, NotSupported, UnknownResource, nearest
+from adjourn.errors import InvalidRequest, NotSupported, PrivilegeDenied, UnknownResource, nearest
+from adjourn.pipeline.context import ASYNCHRONOUS, SYNCHRONOUS
 from adjourn.service import Service
-from adjourn.webapi import bulk, csdl, definition_write, definitions, failures, keys, operations, read, resource, write
+from adjourn.webapi import (
+    bound,
+    csdl,
+    definition_write,
+    definitions,
+    failures,
+    file_columns,
+    keys,
+    operations,
+    read,
+    resource,
+    write,
+)
 from adjourn.webapi.exchange import Answer, Exchange
 from adjourn.webapi.resource import Resource
 
 Handler = Callable[[Exchange, Service, Resource], Answer]
 _SYSTEM = ("$metadata", "$batch", *definitions.ROOTS)
-_REFUSED_HEADERS = ("mscrm.bypasscustompluginexecution", "mscrm.bypassbusinesslogicexecution")
+_BYPASSED = {"customsync": SYNCHRONOUS, "customasync": ASYNCHRONOUS}
 
 
 def answer(exchange: Exchange, service: Service) -> Answer:
     """Answer one request. Raises the documented errors; the caller writes them with `failures`."""
-    for header in _REFUSED_HEADERS:
-        if exchange.headers.get(header, "false").lower() not in ("false", ""):
-            raise NotSupported(f"Header '{header}' is not supported: steps always run.", status=400)
+    bypassed = _bypassed(exchange)
+    if bypassed:
+        exchange = exchange.within(call=dataclasses.replace(exchange.call, bypassed=bypassed))
     if exchange.headers.get("mscrm.suppressduplicatedetection", "true").lower() == "false":
         raise NotSupported("Header 'MSCRM.SuppressDuplicateDetection: false' is not supported.", status=400)
     segments = exchange.segments
@@ -40,9 +53,13 @@ def answer(exchange: Exchange, service: Service) -> Answer:
         return csdl.document(service) if exchange.method == "GET" else failures.wrong_verb(exchange.method, ("GET",))
     if first.name in definitions.ROOTS:
         return (definitions.get if exchange.method == "GET" else definition_write.change)(exchange, service)
-    if len(segments) == 2 and (action := segments[1].name.removeprefix(resource.NAMESPACE)) in bulk.ACTIONS:
-        return _bulk(exchange, service, action)
-    found = resource.resolve(segments, service.catalog)
+    if bound.is_named(segments):
+        return bound.call(exchange, service)
+    try:
+        found = resource.resolve(segments, service.catalog)
+    except UnknownResource:
+        bound.refuse_bare(exchange, service)
+        raise
     if found is None:
         return _operation(exchange, service)
     handler = _handlers(found)
@@ -54,6 +71,26 @@ def answer(exchange: Exchange, service: Service) -> Answer:
     if exchange.method == "PATCH" and exchange.headers.get("if-none-match", "").strip() != "*":
         return keys.upserted(lambda: chosen(exchange, service, _located(found, exchange, service)))
     return chosen(exchange, service, _located(found, exchange, service))
+
+
+def _bypassed(exchange: Exchange) -> frozenset[int]:
+    """The modes of steps that the headers leave out; only administrators may (prvBypassCustomPlugins)."""
+    plugins = exchange.headers.get("mscrm.bypasscustompluginexecution", "")
+    logic = exchange.headers.get("mscrm.bypassbusinesslogicexecution", "")
+    if not plugins and not logic:
+        return frozenset()
+    if plugins.lower() not in ("", "true", "false"):
+        raise InvalidRequest(f"MSCRM.BypassCustomPluginExecution must be true or false, found '{plugins[:60]}'.")
+    found = {SYNCHRONOUS} if plugins.lower() == "true" else set()
+    for name in filter(None, (part.strip() for part in logic.split(","))):
+        if name.lower() not in _BYPASSED:
+            raise InvalidRequest(
+                f"MSCRM.BypassBusinessLogicExecution takes CustomSync and CustomAsync, found '{name[:60]}'."
+            )
+        found.add(_BYPASSED[name.lower()])
+    if found and not exchange.call.caller.is_administrator:
+        raise PrivilegeDenied("Only a system administrator may bypass steps (prvBypassCustomPlugins).")
+    return frozenset(found)
 
 
 def _handlers(found: Resource) -> dict[str, Handler]:
@@ -69,6 +106,8 @@ def _handlers(found: Resource) -> dict[str, Handler]:
         if found.collection is not None:
             return handlers | {"POST": write.add_reference, "DELETE": write.remove_reference}
         return handlers
+    if file_columns.takes_files(found.column):
+        return handlers | {"PATCH": file_columns.upload, "PUT": file_columns.upload, "DELETE": file_columns.remove}
     if found.column is not None:
         return handlers | {"PUT": write.set_property, "DELETE": write.clear_property}
     if found.single is not None:
@@ -88,21 +127,6 @@ def _located(found: Resource, exchange: Exchange, service: Service) -> Resource:
     if key is None and not (exchange.method == "PATCH" and itself):
         raise keys.not_found(found.table, found.alternate)
     return dataclasses.replace(found, key=key)
-
-
-def _bulk(exchange: Exchange, service: Service, action: str) -> Answer:
-    """POST accounts/Microsoft.Dynamics.CRM.CreateMultiple: bound to a set, so the namespace is required (webapi.md §16)."""
-    first, second = exchange.segments
-    table = service.catalog.by_entityset.get(first.name)
-    if table is None or first.arguments is not None or second.arguments:
-        raise _unknown(exchange, service)
-    if not second.name.startswith(resource.NAMESPACE):
-        raise InvalidRequest(
-            f"Request message has unresolved parameters: write {resource.NAMESPACE}{action}.", code=0x0
-        )
-    if exchange.method != "POST":
-        raise operations.no_resource(exchange)
-    return bulk.call(exchange, service, table, action)
 
 
 def _operation(exchange: Exchange, service: Service) -> Answer:

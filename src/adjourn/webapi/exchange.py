@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from adjourn.webapi.url import Segment
 
 JSON = "application/json; odata.metadata=minimal"
 ENCODER = msgspec.json.Encoder(decimal_format="number")
+_ETAG = re.compile(r'\s*(?:W/)?"?(\d{1,19})"?\s*')
 _BRACKETS = re.compile(rb"[\[\]{}]|\"(?:[^\"\\]|\\.)*+\"", re.DOTALL)
 
 
@@ -52,12 +53,21 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
+class Stream:
+    """A long content that is read while it is sent. length: in bytes; it is announced, so all of it must come."""
+
+    length: int
+    pieces: Iterator[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A response. headers: beside Content-Type and those that every response has.
 
     rest: what follows `body`, in pieces, so that a long answer is never copied into one text.
     lasting: the same request has the same answer until something is committed.
     operations: how many requests it answers, for service protection.
+    stream: what is read while it is sent, instead of a body.
     """
 
     status: int
@@ -67,9 +77,14 @@ class Answer:
     rest: tuple[bytes | bytearray, ...] = ()
     lasting: bool = False
     operations: int = 1
+    stream: Stream | None = None
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key == name), None)
+
+    @property
+    def length(self) -> int:
+        return self.stream.length if self.stream is not None else sum(map(len, self.pieces))
 
     @property
     def pieces(self) -> tuple[bytes | bytearray, ...]:
@@ -77,6 +92,19 @@ class Answer:
 
     def plus(self, *headers: tuple[str, str]) -> Answer:
         return dataclasses.replace(self, headers=(*self.headers, *headers))
+
+
+def condition(exchange: Exchange, header: str) -> int | str | None:
+    """The version that a header demands; "*" for any; None for none. Raises InvalidRequest for what is no ETag."""
+    text = exchange.headers.get(header, "").strip()
+    if text in ("", "null"):
+        return None
+    if text == "*":
+        return "*"
+    match = _ETAG.fullmatch(text)
+    if match is None:
+        raise InvalidRequest(f"{header} must be * or an ETag such as W/\"1234\", found '{text[:100]}'.")
+    return int(match[1])
 
 
 def json_answer(status: int, value: Any, *headers: tuple[str, str]) -> Answer:

@@ -22,7 +22,7 @@ from http import HTTPStatus
 
 from adjourn import config, errors
 from adjourn.errors import InvalidRequest
-from adjourn.webapi import url
+from adjourn.webapi import failures, url
 from adjourn.webapi.exchange import Answer
 
 _BOUNDARY = re.compile(r'boundary\s*=\s*(?:"([^"]{1,200})"|([^\s;,"]{1,200}))', re.IGNORECASE)
@@ -99,6 +99,10 @@ def compose_change_set(answers: Sequence[tuple[Answer, str | None]], name: str, 
 
 def piece(answer: Answer, content_id: str | None, name: str) -> bytes:
     """One answer as a part, its delimiter in front."""
+    if answer.stream is not None:
+        answer = failures.answer(
+            400, "0x80040203", f"The file has {answer.length:,} bytes: fetch it outside of a $batch, or a Range of it."
+        )
     lines = [f"--{name}", "Content-Type: application/http", "Content-Transfer-Encoding: binary"]
     if content_id is not None:
         lines.append(f"Content-ID: {content_id}")

@@ -6,23 +6,32 @@ written in the message's registration and checked by the pipeline.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from adjourn.errors import InvalidRequest, UnknownResource, nearest
 from adjourn.metadata import values
+from adjourn.metadata.model import Reference, Table
 from adjourn.pipeline.call import Request
-from adjourn.service import EXECUTE_ASYNC, Service
-from adjourn.webapi import definition_write, metadata_changes, resource, url
+from adjourn.pipeline.handlers import RECORD, RECORDS
+from adjourn.pipeline.record import Record
+from adjourn.service import EXECUTE_ASYNC, MessageInfo, Service
+from adjourn.webapi import definition_write, file_blocks, metadata_changes, resource, url
 from adjourn.webapi.addresses import Addresses
 from adjourn.webapi.exchange import Answer, Exchange, json_answer, json_object, no_content
+from adjourn.webapi.organization_functions import FUNCTIONS
 from adjourn.webapi.url import Segment
 
 _DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 CREATE_ENTITIES = "CreateEntities"
-_CASE_ORDER = ("BusinessUnitId", "UserId", "OrganizationId")
+METADATA_CHANGES = "RetrieveMetadataChanges"
+_QUOTED = re.compile(r"'((?:[^']|'')*)'")
+_ENUM = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*'([^']*)'")
+PARAMETER_TYPES = {"EntityNames": "Collection(Edm.String)", "AccessType": "mscrm.EndpointAccessType"}
 EXECUTE_ASYNC_PARAMETERS = (
     ("MessageName", "Edm.String", True),
     ("InputParameters", "Edm.Untyped", False),
@@ -36,38 +45,133 @@ EXECUTE_ASYNC_PARAMETERS = (
 
 def names(service: Service) -> list[str]:
     """Everything that can be called without a record."""
-    return [*FUNCTIONS, EXECUTE_ASYNC, CREATE_ENTITIES, *service.messages()]
+    own = (name for name, info in service.messages().items() if info.table is None)
+    return [*FUNCTIONS, METADATA_CHANGES, EXECUTE_ASYNC, CREATE_ENTITIES, *file_blocks.ACTIONS, *own]
+
+
+def described(service: Service) -> list[MessageInfo]:
+    """Functions and actions that are called without a record, with their parameters, as `$metadata` shows them."""
+    functions = [
+        MessageInfo(
+            name, tuple((found, PARAMETER_TYPES.get(found, "Edm.String"), True) for found in accepted), function=True
+        )
+        for name, (accepted, _) in FUNCTIONS.items()
+    ]
+    blocks = [MessageInfo(name, accepted) for name, (accepted, _) in file_blocks.ACTIONS.items()]
+    own = [info for info in service.messages().values() if info.table is None]
+    return [*functions, *blocks, MessageInfo(EXECUTE_ASYNC, EXECUTE_ASYNC_PARAMETERS), *own]
 
 
 def call_function(exchange: Exchange, service: Service, segment: Segment) -> Answer | None:
     """GET of a function; None if there is none of this name. Raises UnknownResource for an action."""
-    found = FUNCTIONS.get(segment.name)
-    if found is not None:
-        return found(exchange, service, _arguments(exchange, segment))
-    if segment.name in (EXECUTE_ASYNC, CREATE_ENTITIES) or segment.name in service.messages():
+    if segment.name == METADATA_CHANGES:
+        return metadata_changes.retrieve(exchange, service, _arguments(exchange, segment))
+    if segment.name in FUNCTIONS:
+        accepted, function = FUNCTIONS[segment.name]
+        arguments = _arguments(exchange, segment)
+        for name in arguments:
+            if name not in accepted:
+                raise InvalidRequest(
+                    f"Function '{segment.name}' has no parameter '{name[:100]}'.{nearest(name, accepted)}"
+                )
+        return _response(exchange, segment.name, function(exchange, service, arguments))
+    info = service.messages().get(segment.name)
+    if info is not None and info.function and info.table is None:
+        answer = service.execute(Request(info.name, parameters(exchange, service, segment, info)), exchange.call)
+        return answered(exchange, service, info.name, answer)
+    if segment.name in names(service):
         raise no_resource(exchange)
     return None
 
 
 def call_action(exchange: Exchange, service: Service, segment: Segment) -> Answer | None:
     """POST of an action; None if there is none of this name. Raises UnknownResource for a function."""
-    if segment.name in FUNCTIONS:
-        raise no_resource(exchange)
-    if segment.name == CREATE_ENTITIES:
-        return definition_write.create_entities(exchange, service)
-    if segment.name != EXECUTE_ASYNC and segment.name not in service.messages():
+    name = segment.name
+    info = service.messages().get(name)
+    if name not in names(service):
         return None
+    if name in FUNCTIONS or name == METADATA_CHANGES or (info is not None and info.function):
+        raise no_resource(exchange)
+    if name == CREATE_ENTITIES:
+        return definition_write.create_entities(exchange, service)
+    no_arguments(segment)
+    if name in file_blocks.ACTIONS:
+        answer = file_blocks.call(exchange, service, name, _body(exchange))
+        return _response(exchange, name, answer) if answer else no_content()
+    if name == EXECUTE_ASYNC:
+        given = _execute_async(_body(exchange), exchange, service)
+    else:
+        assert info is not None
+        given = parameters(exchange, service, segment, info)
+    return answered(exchange, service, name, service.execute(Request(name, given), exchange.call))
+
+
+def parameters(exchange: Exchange, service: Service, segment: Segment, info: MessageInfo) -> dict[str, Any]:
+    """A message's parameters, out of the address of a function or the body of an action; records as References."""
+    if info.function:
+        required = {name for name, _, needed in info.parameters if needed}
+        given = _arguments(exchange, segment)
+        given = {name: value for name, value in given.items() if value is not None or name in required}
+    else:
+        no_arguments(segment)
+        given = _body(exchange)
+    if info.target is not None and info.target in given:
+        raise InvalidRequest(f"Parameter '{info.target}' is the record that '{info.name}' is called on.")
+    addresses = Addresses(exchange, service)
+    for name, kind, _ in info.parameters:
+        value = given.get(name)
+        if kind == RECORD and value is not None:
+            given[name] = addresses.parameter(value, name)
+        elif kind == RECORDS and isinstance(value, list):
+            given[name] = [addresses.parameter(item, name) for item in value]
+    return given
+
+
+def no_arguments(segment: Segment) -> None:
+    """Refuse parameters in an action's address."""
     if segment.arguments:
         raise InvalidRequest(f"Action '{segment.name}' takes its parameters in the body, not in the address.")
-    # An action without parameters may come without a body.
-    parameters = json_object(exchange.body, _DECODER) if exchange.body.strip() else {}
-    parameters = {name: value for name, value in parameters.items() if "@" not in name}
-    if segment.name == EXECUTE_ASYNC:
-        parameters = _execute_async(parameters, exchange, service)
-    answer = service.execute(Request(segment.name, parameters), exchange.call)
+
+
+def answered(exchange: Exchange, service: Service, name: str, answer: Mapping[str, Any]) -> Answer:
+    """What a message returned: nothing, a record, records of one table, or its output parameters."""
     if not answer:
         return no_content()
-    return _response(exchange, segment.name, answer)
+    value = answer.get("value")
+    records = [value] if isinstance(value, Record) else value if isinstance(value, list) else []
+    if len(answer) > 1 or not records or not all(isinstance(found, Record) for found in records):
+        return _response(exchange, name, answer)
+    tables = {found.table for found in records}
+    if len(tables) > 1:
+        raise InvalidRequest(
+            f"Message '{name}' returned records of several tables, which no answer can hold.", status=500
+        )
+    table = service.catalog.table(tables.pop())
+    context = f"{exchange.root}$metadata#{table.entityset}"
+    shown = [_shown(found, table) for found in records]
+    if isinstance(value, Record):
+        return json_answer(200, {"@odata.context": f"{context}/$entity", **shown[0]})
+    return json_answer(200, {"@odata.context": context, "value": shown})
+
+
+def _shown(record: Record, table: Table) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    version = record.get("versionnumber")
+    if version is not None:
+        shown["@odata.etag"] = f'W/"{version}"'
+    for name, value in record.values.items():
+        column = table.columns.get(name)
+        if column is not None and column.readable and column.storage != "derived":
+            shown[column.property] = value.id if isinstance(value, Reference) else value
+    if record.id is not None:
+        shown[table.primary_id] = record.id
+    return shown
+
+
+def _body(exchange: Exchange) -> dict[str, Any]:
+    """An action's parameters; one without any may come without a body."""
+    found = json_object(exchange.body, _DECODER) if exchange.body.strip() else {}
+    return {name: value for name, value in found.items() if "@" not in name}
 
 
 def no_resource(exchange: Exchange) -> UnknownResource:
@@ -93,20 +197,6 @@ def _execute_async(parameters: Mapping[str, Any], exchange: Exchange, service: S
     return found
 
 
-def _who_am_i(exchange: Exchange, service: Service, arguments: Mapping[str, Any]) -> Answer:
-    if arguments:
-        name = next(iter(arguments))
-        raise InvalidRequest(f"Function 'WhoAmI' has no parameter '{name[:100]}'.")
-    answer = service.execute(Request("WhoAmI"), exchange.call)
-    return _response(exchange, "WhoAmI", {name: answer[name] for name in _CASE_ORDER})
-
-
-FUNCTIONS: dict[str, Callable[[Exchange, Service, Mapping[str, Any]], Answer]] = {
-    "WhoAmI": _who_am_i,
-    "RetrieveMetadataChanges": metadata_changes.retrieve,
-}
-
-
 def _arguments(exchange: Exchange, segment: Segment) -> dict[str, Any]:
     """A function's arguments, those given through an alias looked up; an alias never given is null."""
     found: dict[str, Any] = {}
@@ -122,12 +212,21 @@ def _arguments(exchange: Exchange, segment: Segment) -> dict[str, Any]:
 
 
 def _literal(text: str) -> Any:
+    """A literal of an address: quoted text, JSON (with either kind of quotes), an enum's member, or a bare word."""
     if text.startswith("'"):
         return url.literal_text(text)
     try:
         return _DECODER.decode(text.encode())
     except (msgspec.DecodeError, RecursionError):
-        return text  # a guid, a moment, an enum
+        pass
+    if text.startswith(("{", "[")):
+        quoted = _QUOTED.sub(lambda found: json.dumps(found[1].replace("''", "'")), text)
+        try:
+            return _DECODER.decode(quoted.encode())
+        except (msgspec.DecodeError, RecursionError):
+            raise InvalidRequest(f"'{text[:100]}' is no valid JSON.") from None
+    enum = _ENUM.fullmatch(text)
+    return enum[1] if enum else text  # a guid, a moment
 
 
 def _response(exchange: Exchange, name: str, answer: Mapping[str, Any]) -> Answer:

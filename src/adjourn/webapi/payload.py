@@ -9,18 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from adjourn import errors
 from adjourn.errors import InvalidRequest, NotSupported, nearest
 from adjourn.metadata import values
-from adjourn.metadata.model import Column, Reference, Relationship, Table
+from adjourn.metadata.model import Column, ManyToMany, Reference, Relationship, Table
 from adjourn.pipeline.record import Record
 from adjourn.webapi import resource
 from adjourn.webapi.addresses import Addresses
 
+R = TypeVar("R", Relationship, ManyToMany)
 BIND = "@odata.bind"
 DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(float_hook=Decimal)
 """Numbers with a fraction stay exact: money is not a float."""
@@ -30,16 +31,17 @@ NESTED_RECORDS_MAX = 1000
 @dataclass(slots=True)
 class Payload:
     """A record to be written. singles: new records that its lookups will lead to. children: new records that will lead
-    to it, and existing ones to be joined to it, by the name of the collection."""
+    to it. joined: existing ones to be joined to it, by the name of the collection. partners: new ones to be joined."""
 
     record: Record
     singles: list[tuple[Relationship, Payload]] = field(default_factory=list)
     children: list[tuple[Relationship, Payload]] = field(default_factory=list)
     joined: list[tuple[str, Reference]] = field(default_factory=list)
+    partners: list[tuple[ManyToMany, Payload]] = field(default_factory=list)
 
     @property
     def is_plain(self) -> bool:
-        return not (self.singles or self.children or self.joined)
+        return not (self.singles or self.children or self.joined or self.partners)
 
 
 def read(
@@ -103,20 +105,12 @@ def _set(
             raise InvalidRequest(
                 f"Property '{name}' is a collection: it needs a JSON array.", code=errors.ODATA_BAD_PAYLOAD
             )
-        if not isinstance(collection, Relationship):
-            raise NotSupported(
-                f"New records cannot be nested in the many-to-many collection '{name}'; bind existing ones.", status=501
-            )
+        child = resource.related_table(collection, table, addresses.catalog)
         for item in value:
-            _nest(
-                payload.children,
-                collection,
-                item,
-                addresses.catalog.tables[collection.referencing],
-                name,
-                addresses,
-                nested,
-            )
+            if isinstance(collection, Relationship):
+                _nest(payload.children, collection, item, child, name, addresses, nested)
+            else:
+                _nest(payload.partners, collection, item, child, name, addresses, nested)
         return
     if (
         name in table.columns
@@ -135,8 +129,8 @@ def _set(
 
 
 def _nest(
-    into: list[tuple[Relationship, Payload]],
-    relationship: Relationship,
+    into: list[tuple[R, Payload]],
+    relationship: R,
     value: Any,
     table: Table,
     name: str,

@@ -12,6 +12,7 @@ from adjourn.metadata.model import Column, ColumnType, Relationship, Table
 from adjourn.query.result import Rows
 from adjourn.query.tree import Attribute, Condition, Filter, Query
 from adjourn.service import Service
+from adjourn.webapi import file_columns
 from adjourn.webapi.exchange import Answer, Exchange, json_answer, no_content
 from adjourn.webapi.resource import Resource
 
@@ -43,7 +44,7 @@ def answer(exchange: Exchange, service: Service, resource: Resource) -> Answer:
 def _file(exchange: Exchange, service: Service, file_id: str | None, content_type: str) -> Answer:
     if file_id is None:
         return no_content()
-    return Answer(200, service.read_file(UUID(file_id), exchange.call), (), content_type)
+    return file_columns.download(exchange, service, UUID(file_id), content_type)
 
 
 def _plain(column: Column, raw: Any) -> str:

@@ -6,7 +6,6 @@ Source: webapi.md §12 and §14. What may be done with a system job is the pipel
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,11 +19,9 @@ from adjourn.pipeline.record import Record
 from adjourn.service import Service
 from adjourn.webapi import keys, payload, read
 from adjourn.webapi.addresses import Addresses
-from adjourn.webapi.exchange import Answer, Exchange, json_object, no_content
+from adjourn.webapi.exchange import Answer, Exchange, condition, json_object, no_content
 from adjourn.webapi.payload import Payload
 from adjourn.webapi.resource import Resource, related_table
-
-_ETAG = re.compile(r'\s*(?:W/)?"?(\d{1,19})"?\s*')
 
 
 def create(exchange: Exchange, service: Service, resource: Resource) -> Answer:
@@ -156,19 +153,6 @@ def address(exchange: Exchange, table: Table, key: UUID) -> str:
     return f"{exchange.root}{table.entityset}({key})"
 
 
-def condition(exchange: Exchange, header: str) -> int | str | None:
-    """The version that a header demands; "*" for any; None for none. Raises InvalidRequest for what is no ETag."""
-    text = exchange.headers.get(header, "").strip()
-    if text in ("", "null"):
-        return None
-    if text == "*":
-        return "*"
-    match = _ETAG.fullmatch(text)
-    if match is None:
-        raise InvalidRequest(f"{header} must be * or an ETag such as W/\"1234\", found '{text[:100]}'.")
-    return int(match[1])
-
-
 @contextmanager
 def one_unit(service: Service, call: Call, label: str, *, plain: bool = False) -> Iterator[Call]:
     """A call whose operations are all or nothing. plain: one operation, which is a unit of its own anyway."""
@@ -194,7 +178,11 @@ def create_nested(found: Payload, service: Service, call: Call) -> UUID:
     for relationship, inner in found.children:
         inner.record.values[relationship.column] = me
         create_nested(inner, service, call)
-    for name, other in found.joined:
+    joined = list(found.joined)
+    for partnership, inner in found.partners:
+        made = create_nested(inner, service, call)
+        joined.append((partnership.name, Reference(inner.record.table, made)))
+    for name, other in joined:
         parameters = {"Target": me, "Relationship": name, "RelatedEntities": [other]}
         service.execute(Request("Associate", parameters), call)
     return record_id
