@@ -30,7 +30,7 @@ class Call:
 
     transaction: set when the call comes from a synchronous step: it then joins that unit of work.
     guard: run inside the transaction of every write of a running job; raises when the job's lease is gone.
-    if_match: the version that an update or delete demands ("*": it must exist); None demands nothing.
+    if_match: the versions of which an update or delete demands one ("*": it must exist); None demands nothing.
     bypassed: the modes of steps that do not run, as an administrator asked.
     read_only: the function of one's own that this call is made in; it may not write.
     """
@@ -42,7 +42,7 @@ class Call:
     transaction: Transaction | None = None
     parent: Context | None = None
     guard: Callable[[Transaction], None] | None = None
-    if_match: int | str | None = None
+    if_match: frozenset[int] | str | None = None
     bypassed: frozenset[int] = frozenset()
     read_only: str | None = None
     shared_variables: Mapping[str, Any] = field(default_factory=dict)

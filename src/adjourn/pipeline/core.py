@@ -76,7 +76,11 @@ def complete(table: Table, values: dict[str, Any], record_id: UUID, caller: Call
 
 
 def update(
-    tx: Transaction, operation: Operation, target: Record, before: Mapping[str, Any], if_match: int | str | None = None
+    tx: Transaction,
+    operation: Operation,
+    target: Record,
+    before: Mapping[str, Any],
+    if_match: frozenset[int] | str | None = None,
 ) -> None:
     """Change a record whose present row is `before`; completes `target`. Raises ConcurrencyMismatch, NotFound."""
     table = operation.catalog.table(target.table)
@@ -99,7 +103,11 @@ def update(
 
 
 def delete(
-    tx: Transaction, operation: Operation, target: Reference, before: Mapping[str, Any], if_match: int | str | None
+    tx: Transaction,
+    operation: Operation,
+    target: Reference,
+    before: Mapping[str, Any],
+    if_match: frozenset[int] | str | None,
 ) -> None:
     """Remove a record after its relationships had their say (Restrict, Cascade, RemoveLink)."""
     table = operation.catalog.table(target.table)
@@ -117,11 +125,11 @@ def delete(
         write.delete(tx, operation.catalog.table(ACTIVITY), target.id)
 
 
-def check_version(table: Table, before: Mapping[str, Any], if_match: int | str | None) -> None:
+def check_version(table: Table, before: Mapping[str, Any], if_match: frozenset[int] | str | None) -> None:
     """Raise ConcurrencyMismatch when the caller demands another version than the record has."""
-    if if_match is None or if_match == "*":
+    if if_match is None or isinstance(if_match, str):
         return
-    if before.get("versionnumber") != if_match:
+    if before.get("versionnumber") not in if_match:
         raise ConcurrencyMismatch("The version of the existing record doesn't match the RowVersion property provided.")
 
 

@@ -106,10 +106,10 @@ def delete(tx: Transaction, job_id: UUID) -> None:
     queue.delete(tx, [job_id])
 
 
-def check_version(tx: Transaction, job_id: UUID, if_match: int | str | None) -> None:
+def check_version(tx: Transaction, job_id: UUID, if_match: frozenset[int] | str | None) -> None:
     """A job's version is its modifiedon in microseconds. Raises ConcurrencyMismatch, NotFound."""
     if if_match is None:
         return
     modified = queue.require(tx, job_id)
-    if if_match != "*" and if_match != modified:
+    if not isinstance(if_match, str) and modified not in if_match:
         raise ConcurrencyMismatch("The version of the existing record doesn't match the RowVersion property provided.")

@@ -21,6 +21,7 @@ from adjourn.webapi.url import Segment
 
 JSON = "application/json; odata.metadata=minimal"
 ENCODER = msgspec.json.Encoder(decimal_format="number")
+ETAGS_MAX = 100
 _ETAG = re.compile(r'\s*(?:W/)?"?(\d{1,19})"?\s*')
 _BRACKETS = re.compile(rb"[\[\]{}]|\"(?:[^\"\\]|\\.)*+\"", re.DOTALL)
 
@@ -94,17 +95,19 @@ class Answer:
         return dataclasses.replace(self, headers=(*self.headers, *headers))
 
 
-def condition(exchange: Exchange, header: str) -> int | str | None:
-    """The version that a header demands; "*" for any; None for none. Raises InvalidRequest for what is no ETag."""
+def condition(exchange: Exchange, header: str) -> frozenset[int] | str | None:
+    """The versions of which a header demands one; "*" for any; None for none. Raises InvalidRequest for what is no ETag."""
     text = exchange.headers.get(header, "").strip()
     if text in ("", "null"):
         return None
     if text == "*":
         return "*"
-    match = _ETAG.fullmatch(text)
-    if match is None:
-        raise InvalidRequest(f"{header} must be * or an ETag such as W/\"1234\", found '{text[:100]}'.")
-    return int(match[1])
+    found = [_ETAG.fullmatch(part) for part in text.split(",")]
+    if len(found) > ETAGS_MAX or not all(found):
+        raise InvalidRequest(
+            f"{header} must be * or at most {ETAGS_MAX} ETags such as W/\"1234\", found '{text[:100]}'."
+        )
+    return frozenset(int(match[1]) for match in found if match is not None)
 
 
 def json_answer(status: int, value: Any, *headers: tuple[str, str]) -> Answer:

@@ -137,9 +137,7 @@ def test_an_acting_user_is_the_caller(http: httpx.Client) -> None:
     assert error_of(http.get("WhoAmI", headers=unknown))[1] == "0x80072560"
 
 
-@pytest.mark.parametrize(
-    "header", [{"MSCRM.BypassCustomPluginExecution": "true"}, {"MSCRM.SuppressDuplicateDetection": "false"}]
-)
+@pytest.mark.parametrize("header", [{"MSCRM.SuppressDuplicateDetection": "false"}])
 def test_a_header_that_asks_for_what_we_do_not_do_is_refused(http: httpx.Client, header: dict[str, str]) -> None:
     status, _, text = error_of(http.post("accounts", json={"name": "x"}, headers=header))
     assert status == 400
