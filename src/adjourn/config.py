@@ -20,6 +20,10 @@ SYSTEM_USER_ID = "0ad10000-0000-7000-8000-000000000003"
 """systemuser SYSTEM: owner of platform jobs and the modifiedby of every settle."""
 ADMIN_USER_ID = "0ad10000-0000-7000-8000-000000000004"
 """The system administrator: whoever holds ADJOURN_ADMIN_TOKEN."""
+ADMIN_ROLE_ID = "0ad10000-0000-7000-8000-000000000005"
+"""The stock role System Administrator."""
+BASIC_USER_ROLE_ID = "0ad10000-0000-7000-8000-000000000006"
+"""The stock role Basic User."""
 
 # Data (specification, "Queries for file storage"; semantics §3)
 DATA_INLINE_BYTES_MAX = 4_194_304

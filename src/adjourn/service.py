@@ -17,21 +17,24 @@ import msgspec
 
 from adjourn import config, errors, runtime
 from adjourn.client import Client
-from adjourn.errors import InvalidRequest, NotSupported, PrivilegeDenied, Unauthenticated, UnknownResource, nearest
+from adjourn.errors import AdjournError, InvalidRequest, NotSupported, UnknownResource, nearest
 from adjourn.jobs import model as jobs_model
 from adjourn.jobs import queue
 from adjourn.metadata.catalog import load
-from adjourn.metadata.model import Catalog, Reference
-from adjourn.pipeline import handlers, registration, validate
+from adjourn.metadata.model import Catalog, Reference, Table
+from adjourn.metadata.privileges import ACT_FOR_OTHERS
+from adjourn.pipeline import access, handlers, registration, system_jobs, validate
 from adjourn.pipeline.bootstrap import bootstrap
 from adjourn.pipeline.call import Call, Request
+from adjourn.pipeline.callers import Principals
 from adjourn.pipeline.declare import Message
 from adjourn.pipeline.execute import Flow, Pipeline
-from adjourn.pipeline.messages import MESSAGES, Prepared
+from adjourn.pipeline.messages import MESSAGES
+from adjourn.pipeline.prepared import Prepared
 from adjourn.pipeline.read import ask, not_found, python_rows
 from adjourn.pipeline.record import Record
 from adjourn.pipeline.registry import Registry, handler_of, resolve
-from adjourn.query import fetchxml, odata_options, result, write
+from adjourn.query import fetchxml, odata_options, result, security, write
 from adjourn.query.compile import compile
 from adjourn.query.plan import Plan
 from adjourn.query.result import Rows
@@ -84,16 +87,15 @@ class Service:
         return self.registry.catalog
 
     def caller(self, user_id: UUID, reader: Reader | None = None) -> Caller:
-        """A user as a caller, with unit, teams and time zone. Raises Unauthenticated for an unknown or disabled one."""
+        """A user as a caller: unit, teams, privileges, time zone. Raises Unauthenticated for an unknown or disabled one."""
         snapshot = self.registry.current(reader) if reader is not None else self.registry.refresh()
         found: Caller | None = snapshot.cached.get(user_id)
         if found is None:
+            principals = Principals(snapshot.catalog, snapshot.cached)
             if reader is not None:
-                found = self._load_caller(reader, user_id)
-            else:
-                with self.store.read() as own:
-                    found = self._load_caller(own, user_id)
-            snapshot.cached[user_id] = found
+                return principals.caller(reader, user_id)
+            with self.store.read() as own:
+                found = principals.caller(own, user_id)
         return found
 
     def find_user(self, column: str, value: Any) -> UUID | None:
@@ -103,6 +105,13 @@ class Service:
         with self.store.read() as reader:
             rows = ask(reader, self.catalog, Query("systemuser", (key,), filter=wanted, language="fetchxml", top=2))
         return rows[0]["systemuserid"] if len(rows) == 1 else None
+
+    def acting_as(self, caller: Caller, user_id: UUID) -> Caller:
+        """`caller` acting for another user, at the lower of both their depths. Raises PrivilegeDenied, Unauthenticated."""
+        if user_id == caller.user_id:
+            return caller
+        security.require(caller, ACT_FOR_OTHERS, self.catalog)
+        return security.acting_as(caller, self.caller(user_id))
 
     def administrator(self) -> Caller:
         """The holder of ADJOURN_ADMIN_TOKEN, and of an organization opened in process."""
@@ -171,6 +180,13 @@ class Service:
         with self.store.read() as reader:
             return reader.read_file(file_id)
 
+    def missing(self, table: Table, record_id: UUID, call: Call) -> AdjournError:
+        """Why a question about one record has no answer: the caller may not read it, or there is none."""
+        if call.transaction is not None:
+            return access.missing(call.transaction, self.catalog, call.caller, table, record_id)
+        with self.store.read() as reader:
+            return access.missing(reader, self.catalog, call.caller, table, record_id)
+
     def messages(self) -> Mapping[str, MessageInfo]:
         """The registered messages of one's own, by name."""
         snapshot = self.registry.refresh()
@@ -207,6 +223,8 @@ class Service:
         for message, declared in {request.message: request.declared for request, _ in items}.items():
             self._refuse_atomic(message, declared)
         prepared = [self._new_job(request, options, call) for request, options in items]
+        for job in prepared:
+            self._may_enqueue(job, call.caller)
         ids = [job.id for job in prepared]
 
         def unit(tx: Transaction) -> None:
@@ -224,6 +242,20 @@ class Service:
         else:
             self.store.write(unit)
         return ids
+
+    def _may_enqueue(self, job: jobs_model.NewJob, caller: Caller) -> None:
+        """A job runs with its owner's rights: in another user's name it needs the privilege to act for him."""
+        if caller.is_administrator:
+            return
+        table = self.catalog.table(system_jobs.TABLE)
+        privilege = table.guard.needed("Create")
+        reached = security.access(caller, privilege)
+        if reached is None:
+            raise security.denied(caller, privilege, table)
+        if not reached.covers(job.owner.id, job.owning_business_unit):
+            raise security.denied(caller, privilege, table, job.id)
+        if job.owner.table == "systemuser" and job.owner.id != caller.user_id:
+            security.require(caller, ACT_FOR_OTHERS, self.catalog)
 
     def _refuse_atomic(self, message: str, declared: Message[..., Any] | None) -> None:
         found = self.registry.cached().messages.get(message)
@@ -325,24 +357,6 @@ class Service:
         if call.transaction is None:
             self.registry.refresh()
 
-    def _load_caller(self, reader: Reader, user_id: UUID) -> Caller:
-        row = write.fetch(reader, self.catalog.table("systemuser"), user_id, ("businessunitid", "isdisabled"))
-        if row is None:
-            raise Unauthenticated(f"systemuser {user_id} does not exist in this organization.", code=0x80072560)
-        if row["isdisabled"] and user_id != UUID(config.SYSTEM_USER_ID):
-            raise PrivilegeDenied(f"systemuser {user_id} is disabled.", code=0x80040204)
-        settings = write.fetch(reader, self.catalog.table("usersettings"), user_id, ("timezonecode",))
-        unit = row["businessunitid"]
-        membership = self.catalog.table("teammembership")
-        teams = write.referencing_values(reader, membership, "systemuserid", user_id, "teamid")
-        return Caller(
-            user_id=user_id,
-            business_unit_id=unit.id if unit else UUID(config.ROOT_BUSINESS_UNIT_ID),
-            team_ids=tuple(sorted(teams)),
-            timezone_code=(settings or {}).get("timezonecode") or 92,
-            is_administrator=user_id in (UUID(config.ADMIN_USER_ID), UUID(config.SYSTEM_USER_ID)),
-        )
-
 
 def _described(name: str, marked: Any) -> MessageInfo:
     parameters = handlers.Handler.of(handler_of(marked)).describe()
@@ -359,11 +373,22 @@ def _described(name: str, marked: Any) -> MessageInfo:
 
 
 class LocalBackend:
-    """A client's calls, made in this process under given circumstances."""
+    """A client's calls, made in this process under given circumstances.
 
-    def __init__(self, service: Service, call: Call) -> None:
+    acting_as: another user for whom they are made; who he is and what he may is looked up anew for each of them.
+    """
+
+    def __init__(self, service: Service, call: Call, acting_as: UUID | None = None) -> None:
         self._service = service
-        self._call = call
+        self._given = call
+        self._acting_as = acting_as
+
+    @property
+    def _call(self) -> Call:
+        if self._acting_as is None:
+            return self._given
+        caller = self._service.acting_as(self._given.caller, self._acting_as)
+        return dataclasses.replace(self._given, caller=caller)
 
     def execute(self, request: Request) -> dict[str, Any]:
         return self._service.execute(request, self._call)
@@ -377,8 +402,9 @@ class LocalBackend:
         return self._service.enqueue(items, self._call)
 
     def as_user(self, user_id: UUID) -> LocalBackend:
-        caller = self._service.caller(user_id)
-        return LocalBackend(self._service, dataclasses.replace(self._call, caller=caller))
+        other = LocalBackend(self._service, self._call, user_id)
+        self._service.acting_as(other._given.caller, user_id)  # refused here, rather than at the first operation
+        return other
 
 
 def encode_arguments(request: Request) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from adjourn.metadata import privileges
 from adjourn.metadata.model import (
     AlternateKey,
     Catalog,
@@ -67,6 +68,7 @@ def build(raw: Mapping[str, Document], version: int = 1) -> Catalog:
         _unique({table.entityset: table for table in tables.values()}, len(tables), "entity set"),
         _unique({table.object_type_code: table for table in tables.values()}, len(tables), "object type code"),
         version,
+        privileges.index(table.guard for table in tables.values()),
     )
 
 
@@ -135,10 +137,23 @@ def _table(
         description=header.get("description", ""),
         events=header.get("events", True),
         keys=tuple(_keys(name, document, columns)),
+        guard=privileges.guard_of(header, _parents(header, columns)),
         by_property={c.property: c for c in columns.values() if c.readable and c.storage != "derived"},
         by_navigation=by_navigation,
         by_collection=by_collection,
     )
+
+
+def _parents(header: Mapping[str, Any], columns: Mapping[str, Column]) -> Iterator[privileges.Parent]:
+    """The records on which the rights to a table's rows depend, where it has no privileges of its own."""
+    joins = header.get("joins")
+    if joins is not None:
+        yield privileges.Parent(joins["column1"], (joins["table1"],))
+        yield privileges.Parent(joins["column2"], (joins["table2"],))
+    leading = privileges.parent_column(header["logical"])
+    if leading is not None:
+        column = columns[leading]
+        yield privileges.Parent(leading, column.targets, column.type_column)
 
 
 def _keys(name: str, document: Document, columns: Mapping[str, Column]) -> Iterator[AlternateKey]:

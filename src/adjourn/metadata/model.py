@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from adjourn import errors
+from adjourn.metadata.privileges import Guard, Privilege
 
 
 class Reference(NamedTuple):
@@ -212,6 +213,8 @@ class Table:
     events: bool = True
     """Whether steps may be registered on its Create, Update and Delete (not on asyncoperation)."""
     keys: tuple[AlternateKey, ...] = ()
+    guard: Guard = field(default_factory=Guard)
+    """Which privileges govern it."""
     by_property: Mapping[str, Column] = field(default_factory=dict)
     """The readable columns by their OData name."""
     by_navigation: Mapping[str, Relationship] = field(default_factory=dict)
@@ -248,6 +251,8 @@ class Catalog:
     by_entityset: Mapping[str, Table]
     by_type_code: Mapping[int, Table]
     version: int = 1
+    privileges: Mapping[str, Privilege] = field(default_factory=dict)
+    """All privileges by name."""
 
     def table(self, logical: str) -> Table:
         """Raises UnknownResource with the nearest name."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
-from adjourn import config
 from adjourn.errors import InvalidRequest, NotSupported
 from adjourn.jobs.model import ClaimedJob
 from adjourn.operations.task import Function, Task, data_of
@@ -19,7 +17,8 @@ from adjourn.service import Service
 
 def prepare(job: ClaimedJob, service: Service, inline: bool) -> Task:
     """The message's function with its arguments; or, for a platform message, the message itself through the pipeline."""
-    user = job.owner.id if job.owner.table == "systemuser" else UUID(config.SYSTEM_USER_ID)
+    # A team does nothing itself: who made the job for it does.
+    user = job.owner.id if job.owner.table == "systemuser" else job.created_by
     text = data_of(job, service)
     if job.message_name in MESSAGES:
         parameters = msgspec.json.decode(text or "{}")

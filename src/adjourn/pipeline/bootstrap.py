@@ -1,6 +1,6 @@
 """The rows without which no organization works: itself, its root business unit, two users, and the platform's messages.
 
-Written once, with fixed ids, so that any host may do it and they all agree. Running it again changes nothing.
+Written with fixed ids, so that any host may do it and they all agree. Running it again writes only what is missing.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from uuid import UUID, uuid5
 
 from adjourn import config
 from adjourn.errors import Duplicate
+from adjourn.metadata.customizing import catalog_of
 from adjourn.metadata.model import Catalog, Reference, Table
-from adjourn.pipeline import core, views
+from adjourn.pipeline import core, stock_roles, views
 from adjourn.pipeline.messages import MESSAGES
 from adjourn.pipeline.read import ask
 from adjourn.pipeline.record import Record
 from adjourn.pipeline.registration import NAMESPACE, message_id, write_filter
-from adjourn.query import write
+from adjourn.pipeline.role_messages import ROLE_MESSAGES
+from adjourn.query import metadata_documents, write
 from adjourn.query.security import PLATFORM
 from adjourn.query.tree import Attribute, Query
 from adjourn.store.contract import Reader, Store, Transaction
@@ -29,16 +31,17 @@ SYSTEM = UUID(config.SYSTEM_USER_ID)
 ADMINISTRATOR = UUID(config.ADMIN_USER_ID)
 DEFAULT_TEAM = uuid5(NAMESPACE, "team:default")
 PLATFORM_MESSAGES = (*MESSAGES, "RetrieveMultiple")
+_OF_NO_TABLE = ("WhoAmI", *ROLE_MESSAGES)
 _UTC_TIME_ZONE_CODE = 92
 
 
 def bootstrap(store: Store, catalog: Catalog) -> bool:
-    """Make a fresh database an organization; False if it is one already.
+    """Make a fresh database an organization; False if it is one already and lacks nothing.
 
-    What a later version ships besides, message filters of new tables and views, is put into old databases as well.
+    What a later version ships besides, messages, roles, message filters of new tables, views, is put into old databases too.
     """
     made = _organization(store, catalog)
-    if not made and _without_filters(store, catalog):
+    if _without_filters(store, catalog):
         try:
             store.write(lambda tx: write_filters(tx, catalog, _tables_without_filters(tx, catalog)))
         except Duplicate:
@@ -65,17 +68,51 @@ def _has_filters(table: Table) -> bool:
 
 
 def _organization(store: Store, catalog: Catalog) -> bool:
+    """A fresh database's rows; an older one's messages, privileges and roles."""
     with store.read() as reader:
-        if write.exists(reader, catalog.table("organization"), ORGANIZATION):
+        if _is_organization(reader, catalog) and not _incomplete(reader, catalog):
             return False
 
     def unit(tx: Transaction) -> bool:
-        if write.exists(tx, catalog.table("organization"), ORGANIZATION):
-            return False
-        _write_all(tx, catalog, tx.now)
+        if not _is_organization(tx, catalog):
+            _write_all(tx, catalog, tx.now)
+        for name in _unknown_messages(tx, catalog):
+            _write_message(tx, catalog, name)
+        stock_roles.complete(tx, _whole(tx, catalog))
         return True
 
-    return store.write(unit)
+    try:
+        return store.write(unit)
+    except Duplicate:
+        # Another host wrote the same rows at the same moment; what it did not write is still to be done.
+        return store.write(unit)
+
+
+def _is_organization(reader: Reader, catalog: Catalog) -> bool:
+    return write.exists(reader, catalog.table("organization"), ORGANIZATION)
+
+
+def _incomplete(reader: Reader, catalog: Catalog) -> bool:
+    return bool(_unknown_messages(reader, catalog)) or stock_roles.lacking(reader, _whole(reader, catalog))
+
+
+def _whole(reader: Reader, catalog: Catalog) -> Catalog:
+    """The shipped tables with those of callers."""
+    documents = metadata_documents.additions(metadata_documents.rows(reader))
+    return catalog_of(documents, 1) if documents else catalog
+
+
+def _unknown_messages(reader: Reader, catalog: Catalog) -> list[str]:
+    """Messages of the platform that this database does not know yet."""
+    messages = catalog.table("sdkmessage")
+    return [name for name in PLATFORM_MESSAGES if not write.exists(reader, messages, message_id(name))]
+
+
+def _write_message(tx: Transaction, catalog: Catalog, name: str) -> None:
+    definition = catalog.table("sdkmessage")
+    values = {"name": name, "categoryname": "CrmPlatform", "isactive": True}
+    core.complete(definition, values, message_id(name), PLATFORM, tx.now)
+    write.insert(tx, definition, {key: value for key, value in values.items() if key in definition.columns})
 
 
 def _write_all(tx: Transaction, catalog: Catalog, now: datetime) -> None:
@@ -120,8 +157,6 @@ def _write_all(tx: Transaction, catalog: Catalog, now: datetime) -> None:
         businessunitid=Reference("businessunit", ROOT_UNIT),
         administratorid=Reference("systemuser", ADMINISTRATOR),
     )
-    for name in PLATFORM_MESSAGES:
-        put("sdkmessage", message_id(name), name=name, categoryname="CrmPlatform", isactive=True)
     write_filters(tx, catalog, catalog.tables.values())
 
 
@@ -131,5 +166,5 @@ def write_filters(tx: Transaction, catalog: Catalog, tables: Iterable[Table]) ->
         if not _has_filters(table):
             continue
         for name in PLATFORM_MESSAGES:
-            if name != "WhoAmI":
+            if name not in _OF_NO_TABLE:
                 write_filter(tx, catalog, name, table.logical)

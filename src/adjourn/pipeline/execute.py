@@ -34,11 +34,13 @@ from adjourn.errors import AdjournError, DepthExceeded, InvalidRequest, StepFail
 from adjourn.jobs import model as jobs_model
 from adjourn.jobs import queue
 from adjourn.metadata.model import Catalog, Reference
-from adjourn.pipeline import core, handlers, serialize, step_rules, tracing, validate
+from adjourn.pipeline import access, core, handlers, serialize, step_rules, tracing, validate
 from adjourn.pipeline.call import Call, Request
+from adjourn.pipeline.callers import Principals
 from adjourn.pipeline.context import ASYNCHRONOUS, SYNCHRONOUS, Context, Stage
 from adjourn.pipeline.declare import Message
-from adjourn.pipeline.messages import MESSAGES, Prepared, require_before
+from adjourn.pipeline.messages import MESSAGES, require_before
+from adjourn.pipeline.prepared import Prepared
 from adjourn.pipeline.read import not_found
 from adjourn.pipeline.record import Record
 from adjourn.pipeline.registry import POST_IMAGE, PRE_IMAGE, Registry, Snapshot, Step, handler_of, resolve
@@ -91,6 +93,8 @@ class Flow:
     unit: Unit | None = None
     pre_validation: Mapping[str, Any] = field(default_factory=dict)
     """The shared variables that stage 10 left."""
+    privileged: bool = False
+    """The platform's own doing, in the caller's name: his privileges are not asked."""
     _before: dict[str, Any] | None = None
 
     @property
@@ -113,17 +117,25 @@ class Flow:
     @property
     def operation(self) -> core.Operation:
         def cascade(target: Reference) -> None:
-            self.nested(Request("Delete", {"Target": target}))
+            self.nested(Request("Delete", {"Target": target}), privileged=True)
 
         return core.Operation(self.catalog, self.call.caller, self.tx.now, cascade)
+
+    @property
+    def privileges(self) -> tuple[str, ...]:
+        """What the message needs, beside the privileges for its records."""
+        message = MESSAGES.get(self.message)
+        return message.privileges if message is not None else ()
 
     def before(self) -> dict[str, Any]:
         """The record's row as it was when the operation began. Raises NotFound."""
         return require_before(self, self._before)
 
-    def nested(self, request: Request) -> dict[str, Any]:
+    def nested(self, request: Request, *, privileged: bool = False) -> dict[str, Any]:
         """Run another message inside this one, at the same depth: it is the same caller's one request."""
-        return self.pipeline.execute(request, dataclasses.replace(self.call, transaction=self.tx))
+        return self.pipeline.execute(
+            request, dataclasses.replace(self.call, transaction=self.tx), privileged=privileged or self.privileged
+        )
 
 
 class Pipeline:
@@ -154,8 +166,15 @@ class Pipeline:
         """The unit that a call is made in, if it is made in one."""
         return self._units.get(id(call.transaction)) if call.transaction is not None else None
 
-    def execute(self, request: Request, call: Call) -> dict[str, Any]:
+    def principals(self, reader: Reader) -> Principals:
+        """Users and teams with what they may, as `reader` sees them."""
+        snapshot = self.registry.current(reader)
+        return Principals(snapshot.catalog, snapshot.cached)
+
+    def execute(self, request: Request, call: Call, *, privileged: bool = False) -> dict[str, Any]:
         """Run a message for a caller; returns its output parameters.
+
+        privileged: whether he may is not asked; what the message's own steps do is asked all the same.
 
         Raises the documented error of whatever refused it; then nothing of it remains.
         """
@@ -168,12 +187,20 @@ class Pipeline:
             catalog = unit.snapshot.catalog if unit is not None else self.catalog
             prepared = message.prepare(catalog, request)
             try:
-                return self.run(request.message, prepared, message.perform, call, reads=message.reads, catalog=catalog)
+                return self.run(
+                    request.message,
+                    prepared,
+                    message.perform,
+                    call,
+                    reads=message.reads,
+                    catalog=catalog,
+                    privileged=privileged,
+                )
             except _OtherMetadata:
                 continue
         # Somebody makes one change after the other: in a transaction of its own the next one has to wait.
         with self.transaction(f"{request.message}, as the metadata changes") as unit:
-            return self.execute(request, dataclasses.replace(call, transaction=unit.tx))
+            return self.execute(request, dataclasses.replace(call, transaction=unit.tx), privileged=privileged)
 
     def run(
         self,
@@ -186,6 +213,7 @@ class Pipeline:
         user_code: bool = False,
         label: str = "",
         catalog: Catalog | None = None,
+        privileged: bool = False,
     ) -> dict[str, Any]:
         """Take a prepared message through its stages, in the kind of transaction that its steps demand.
 
@@ -203,9 +231,19 @@ class Pipeline:
             if call.bypassed:
                 steps = tuple(step for step in steps if step.mode not in call.bypassed)
             flow = Flow(
-                self, call, message, prepared, perform, dict(prepared.inputs), runtime.new_id(), _no_reader, unit
+                self,
+                call,
+                message,
+                prepared,
+                perform,
+                dict(prepared.inputs),
+                runtime.new_id(),
+                _no_reader,
+                unit,
+                privileged=privileged,
             )
             if not steps and reads:
+                access.authorize(flow)
                 with self._reading(call) as reader:
                     flow.reader = reader
                     return perform(flow)
@@ -215,6 +253,7 @@ class Pipeline:
             try:
                 with self._traced():
                     self._pre_validate(flow, steps)
+                    access.authorize(flow)
                     if user_code or in_turn:
                         with self.transaction(label or in_turn[0].name, snapshot) as unit:
                             return self._run_stages(flow, steps, unit)
@@ -290,6 +329,7 @@ class Pipeline:
         try:
             with unit.tx.savepoint():
                 self._pre_validate(flow, steps)
+                access.authorize(flow)
                 return self._run_stages(flow, steps, unit)
         except BaseException:
             del unit.jobs[collected:]
@@ -317,6 +357,7 @@ class Pipeline:
         flow.reader = unit.tx
         if flow.call.guard is not None:
             flow.call.guard(unit.tx)
+        access.reach(flow)
         fired = [step for step in steps if step.stage != Stage.PRE_VALIDATION and self._fires(step, flow)]
         sent = _copied(flow.inputs) if fired else {}
         flow._before = self._row_before(flow, fired)

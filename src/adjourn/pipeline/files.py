@@ -24,9 +24,11 @@ from adjourn import config, runtime
 from adjourn.errors import Duplicate, InvalidRequest, NotFound, clean
 from adjourn.metadata.customizing import FILE_NAME_CHARACTERS_MAX
 from adjourn.metadata.model import Catalog, Column, ColumnType, Reference
+from adjourn.pipeline import access
 from adjourn.pipeline.call import Call
 from adjourn.pipeline.execute import Pipeline
-from adjourn.pipeline.messages import MESSAGES, Prepared
+from adjourn.pipeline.messages import MESSAGES
+from adjourn.pipeline.prepared import Prepared
 from adjourn.pipeline.read import not_found
 from adjourn.pipeline.record import Record
 from adjourn.query import files, write
@@ -54,6 +56,7 @@ def begin(pipeline: Pipeline, call: Call, target: Reference, column: Column, fil
         table = pipeline.catalog.table(target.table)
         if not write.exists(tx, table, target.id):
             raise not_found(table, target.id)
+        access.require(tx, pipeline.catalog, call.caller, "Write", table, target.id)
         files.begin(tx, upload)
 
     _write(pipeline, call, unit)

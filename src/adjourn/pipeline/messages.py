@@ -7,45 +7,22 @@ output parameters by their SDK names. Source: messages.md, semantics §4, webapi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from adjourn import config, runtime
 from adjourn.errors import InvalidRequest
 from adjourn.metadata.model import Catalog, Reference
-from adjourn.pipeline import core, step_rules, system_jobs, validate
+from adjourn.pipeline import access, core, role_messages, step_rules, system_jobs, validate
 from adjourn.pipeline.call import Request
+from adjourn.pipeline.prepared import Message, Prepared
 from adjourn.pipeline.read import not_found, retrieve
 from adjourn.pipeline.record import Record
 from adjourn.query import write
 
 if TYPE_CHECKING:
     from adjourn.pipeline.execute import Flow
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A checked request: what it works on, and its input parameters as steps will see them."""
-
-    table: str | None
-    record_id: UUID | None
-    inputs: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One platform message."""
-
-    name: str
-    prepare: Callable[[Catalog, Request], Prepared]
-    perform: Callable[[Flow], dict[str, Any]]
-    reads: bool = False
-    """Changes nothing: without steps it needs no transaction."""
-    pre_image: bool = False
-    post_image: bool = False
-    outputs: tuple[str, ...] = field(default=())
 
 
 def _prepare_create(catalog: Catalog, request: Request) -> Prepared:
@@ -165,6 +142,8 @@ def _perform_retrieve(flow: Flow) -> dict[str, Any]:
     target: Reference = flow.inputs["Target"]
     table = flow.catalog.table(target.table)
     found = retrieve(flow.reader, flow.catalog, table, target.id, flow.inputs["ColumnSet"], flow.call.caller)
+    if found is None:
+        raise access.missing(flow.reader, flow.catalog, flow.call.caller, table, target.id)
     return {"BusinessEntity": found}
 
 
@@ -274,6 +253,7 @@ MESSAGES: dict[str, Message] = {
         Message("Assign", _prepare_assign, _perform_assign, pre_image=True, post_image=True),
         Message("SetState", _prepare_set_state, _perform_set_state, pre_image=True, post_image=True),
         Message("WhoAmI", _prepare_who_am_i, _perform_who_am_i, reads=True),
+        *role_messages.ALL,
     )
 }
 """RetrieveMultiple is one more; its input is a query, see `execute.Pipeline.retrieve_multiple`."""

@@ -89,12 +89,12 @@ def record_query(table: Table, record_id: UUID, columns: list[str] | None) -> Qu
 
 def retrieve(
     reader: Reader, catalog: Catalog, table: Table, record_id: UUID, columns: list[str] | None, caller: Caller
-) -> Record:
-    """One record, as far as the caller may see it. Raises NotFound."""
+) -> Record | None:
+    """One record, as far as the caller may see it; None if he sees none."""
     plan = compile(record_query(table, record_id, columns), catalog, caller, reader.dialect, reader.now)
     rows = result.run(plan, reader).rows
     if not rows:
-        raise not_found(table, record_id)
+        return None
     return Record(table.logical, record_id, python_row(plan, rows[0]))
 
 

@@ -181,8 +181,10 @@ def _parameters(compiled: Compiled, conditions: list[Condition], circumstances: 
         condition = conditions[binder.place]
         asked = Asked(binder.column, condition.values, condition.position, circumstances)
         parameters[binder.name] = binder.value(asked)
-    for table in compiled.tables:
-        parameters.update(security.predicate(table, circumstances.caller, circumstances.dialect)[1])
+    if not circumstances.caller.is_administrator:
+        for table in compiled.tables:
+            visible = security.predicate(table, circumstances.catalog, circumstances.caller, circumstances.dialect)
+            parameters.update(visible[1])
     if compiled.zoned:
         code = circumstances.caller.timezone_code
         sqlite = circumstances.dialect == "sqlite"

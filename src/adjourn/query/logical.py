@@ -47,7 +47,7 @@ def _expression(
     if counts:
         columns.append("s.n AS n")
     source = COUNTS if counts else table.logical
-    visible, _ = security.predicate(table, caller, dialect)
+    visible, _ = security.predicate(table, catalog, caller, dialect)
     where = f" WHERE {visible}" if visible else ""
     return f'{name(table)} AS NOT MATERIALIZED (SELECT {", ".join(columns)} FROM "{source}" AS s{where})'
 

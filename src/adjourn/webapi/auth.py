@@ -25,7 +25,6 @@ from adjourn.webapi.oidc import Issuer
 
 BEARERS_MAX = 10_000
 RECHECK_SECONDS = 2.0
-_MAY_NOT_ACT = 0x80040220
 _EXPIRED, _UNKNOWN_USER = 0x8004A101, 0x80072560
 _USER_NAMES = ("preferred_username", "upn", "unique_name")
 """Claims that may hold a user's domain name. An e-mail address is not among them: its owner can often choose it."""
@@ -105,12 +104,7 @@ class Authenticator:
         other = self._impersonated(headers)
         if other is None:
             return caller
-        if not may_act_for_others(caller):
-            raise PrivilegeDenied(
-                f"User {caller.user_id} may not act for others: privilege prvActOnBehalfOfAnotherUser is missing.",
-                code=_MAY_NOT_ACT,
-            )
-        return dataclasses.replace(self._service.caller(other), initiating_user_id=caller.user_id)
+        return self._service.acting_as(caller, other)
 
     def _impersonated(self, headers: Mapping[str, str]) -> UUID | None:
         found = set()
@@ -157,11 +151,6 @@ class Authenticator:
                 code=_UNKNOWN_USER,
             )
         return Bearer(digest, user, float(claims["exp"]))
-
-
-def may_act_for_others(caller: Caller) -> bool:
-    """Whether a user may name another one on whose behalf he calls."""
-    return caller.is_administrator
 
 
 def _token(headers: Mapping[str, str]) -> str:

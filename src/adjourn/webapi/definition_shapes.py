@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from adjourn.metadata.model import AlternateKey, Choice, Column, ColumnType, ManyToMany, Option, Relationship, Table
+from adjourn.metadata.privileges import Depth, Privilege
 
 Document = dict[str, Any]
 NAMESPACE = "Microsoft.Dynamics.CRM."
@@ -103,6 +104,22 @@ def entity(table: Table) -> Document:
         "HasActivities": any(found.referencing == "activitypointer" for found in table.one_to_many),
         "DataProviderId": None,
         "ExternalName": None,
+        "Privileges": [_privilege(kind, found) for kind, found in table.guard.privileges.items()],
+    }
+
+
+def _privilege(kind: str, found: Privilege) -> Document:
+    """SecurityPrivilegeMetadata."""
+    return {
+        "Name": found.name,
+        "PrivilegeId": str(found.id),
+        "PrivilegeType": kind,
+        "CanBeBasic": Depth.BASIC in found.depths,
+        "CanBeLocal": Depth.LOCAL in found.depths,
+        "CanBeDeep": Depth.DEEP in found.depths,
+        "CanBeGlobal": True,
+        "CanBeEntityReference": False,
+        "CanBeParentEntityReference": False,
     }
 
 

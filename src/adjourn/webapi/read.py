@@ -72,7 +72,7 @@ def record(
     query, style = _versioned(query, service.catalog, exchange)
     rows = _ask(exchange, service, query, style)
     if not rows.rows:
-        raise single_value.missing(table, key)
+        raise service.missing(table, key, exchange.call)
     body = bytes(rows.written[0][2:-1])  # without the brackets of the array and the first brace of its record
     context = f"{exchange.root}$metadata#{table.entityset}{shown}/$entity"
     applied = exchange.preferences.applied(annotated=True, represented=status != 200 or exchange.method == "PATCH")

@@ -68,7 +68,7 @@ def one(exchange: Exchange, service: Service, query: Query, table: Table, key: U
     query = narrowed(query, Condition(table.primary_id, "eq", (key,)))
     rows = service.retrieve_multiple(query, exchange.call)
     if not rows.rows:
-        raise missing(table, key)
+        raise service.missing(table, key, exchange.call)
     return rows, rows.rows[0]
 
 

@@ -89,7 +89,7 @@ def test_relationships_are_the_same_from_both_ends(http: httpx.Client) -> None:
     named = http.get(f"RelationshipDefinitions(SchemaName='{one['SchemaName']}')").json()
     assert named["MetadataId"] == one["MetadataId"]
     joined = values(http, "EntityDefinitions(LogicalName='team')/ManyToManyRelationships")
-    assert [found["IntersectEntityName"] for found in joined] == ["teammembership"]
+    assert [found["IntersectEntityName"] for found in joined] == ["teammembership", "teamroles"]
     cast = "RelationshipDefinitions/Microsoft.Dynamics.CRM.ManyToManyRelationshipMetadata?$select=SchemaName"
     assert joined[0]["SchemaName"] in {found["SchemaName"] for found in values(http, cast)}
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+from tests.support import roles
 
 from adjourn import config, runtime
 from adjourn.client import Client
@@ -130,7 +131,9 @@ def test_acting_for_others(http: httpx.Client, service: Service, org: Client, ad
     assert error_of(refused)[:2] == (403, "0x80040220")
 
 
-def test_who_acted_for_whom_is_written_down(http: httpx.Client, ada: UUID) -> None:
+def test_who_acted_for_whom_is_written_down(http: httpx.Client, org: Client, ada: UUID) -> None:
+    writer = roles.role(org, "writer", {"prvCreateActivity": roles.BASIC, "prvWriteAccount": roles.GLOBAL})
+    org.associate("systemuser", ada, "systemuserroles_association", [("role", writer)])
     answer = http.post("emails", json={"subject": "s"}, headers={"MSCRMCallerID": str(ada)})
     assert answer.status_code == 204, answer.text
     made = answer.headers["OData-EntityId"]

@@ -15,7 +15,7 @@ from adjourn.store.contract import Dialect
 CATALOG = load()
 NOW = datetime(2026, 3, 29, 14, 25, 36, tzinfo=UTC)
 """16:25 in Berlin, on the day on which its clocks went forward."""
-CALLER = Caller(UUID(int=1), UUID(int=2), (UUID(int=3),), timezone_code=110)
+CALLER = Caller(UUID(int=1), UUID(int=2), (UUID(int=3),), timezone_code=110, is_administrator=True)
 
 
 def plan(query: Query, dialect: Dialect = "sqlite", *, names: bool = False) -> Plan:
