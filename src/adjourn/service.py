@@ -167,7 +167,9 @@ class Service:
         found = answered[0]
         if write is None or not found.rows:
             return found
-        return dataclasses.replace(found, rows=found.rows[-1:], written=(write(found.plan)(found.rows),))
+        return dataclasses.replace(
+            found, rows=[found.rows[0], found.rows[-1]], written=(write(found.plan)(found.rows),)
+        )
 
     def reads_plainly(self, table: str) -> bool:
         """Whether nobody's code runs when records of a table are read."""

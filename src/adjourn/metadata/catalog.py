@@ -189,7 +189,7 @@ def _choice(name: str, options: list[Mapping[str, Any]]) -> Choice:
 def _column(table: str, entry: Mapping[str, Any], choices: Mapping[str, Choice], primary_id: str) -> Column:
     name, kind = entry["name"], ColumnType(entry["type"])
     choice: Choice | None = None
-    if kind.is_choice:
+    if kind.is_choice or kind is ColumnType.MULTISELECT:
         choice = choices.get(entry.get("choice", name))
         if choice is None:
             raise MetadataError(f"{table}.json: column '{name}' has no choice '{entry.get('choice', name)}'")
@@ -227,6 +227,8 @@ def _column(table: str, entry: Mapping[str, Any], choices: Mapping[str, Choice],
 def _derived(column: Column, length: int) -> Iterator[Column]:
     if not column.readable or not (column.type.is_lookup or column.choice is not None):
         return
+    if column.type is ColumnType.MULTISELECT:
+        return
     for suffix in ("Name", "YomiName") if column.type.is_lookup else ("Name",):
         yield Column(
             table=column.table,
@@ -258,6 +260,7 @@ def _many_to_one(name: str, document: Mapping[str, Any], raw: Mapping[str, Any])
             raw[target]["table"]["primary_id"],
             entry["navigation"],
             entry["delete"],
+            entry.get("hierarchical", False),
         )
     for entry in document["columns"]:
         if ColumnType(entry["type"]).is_lookup:

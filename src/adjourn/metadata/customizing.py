@@ -59,6 +59,7 @@ _KEY_TYPES = (
 _MADE = (
     ColumnType.STRING, ColumnType.MEMO, ColumnType.INTEGER, ColumnType.BIGINT, ColumnType.DECIMAL, ColumnType.DOUBLE,
     ColumnType.MONEY, ColumnType.BOOLEAN, ColumnType.DATETIME, ColumnType.DATE, ColumnType.PICKLIST, ColumnType.FILE,
+    ColumnType.MULTISELECT,
 )  # fmt: skip
 _STANDARD = (
     "createdon", "createdby", "createdonbehalfby", "modifiedon", "modifiedby", "modifiedonbehalfby", "versionnumber",
@@ -274,10 +275,19 @@ class Customizing:
             raise InvalidRequest(
                 f"CascadeConfiguration/Delete must be one of {', '.join(DELETE_RULES)}, found '{rule}'."
             )
+        hierarchical = bool(relationship.get("hierarchical"))
+        if hierarchical and (referenced.logical != referencing.logical or referenced.hierarchy is not None):
+            raise InvalidRequest(
+                f"Only a relationship of a table with itself can be hierarchical, and only one of a table: '{name}' joins "
+                f"'{referencing.logical}' with '{referenced.logical}'"
+                + (f", whose hierarchy is '{referenced.hierarchy.name}'." if referenced.hierarchy else "."),
+                code=INVALID_METADATA,
+            )
         schema = _checked_name(entry["schema"], "column")
         self._add_column(referencing.logical, {**entry, "type": "Lookup", "targets": [referenced.logical]})
         self.additions[referencing.logical]["relationships"].append(
-            {"name": name, "column": schema.lower(), "references": referenced.logical, "navigation": schema, "delete": rule}
+            {"name": name, "column": schema.lower(), "references": referenced.logical, "navigation": schema, "delete": rule,
+             "hierarchical": hierarchical}
         )  # fmt: skip
         self._rebuilt()
 
@@ -393,7 +403,7 @@ class Customizing:
                 f"Table '{logical}' has {COLUMNS_MAX} columns, which is the most.", code=INVALID_METADATA
             )
         options = entry.pop("options", None)
-        if entry["type"] == "Picklist":
+        if entry["type"] in ("Picklist", "MultiSelectPicklist"):
             document["choices"][name] = _checked_options(options or [], name)
             entry["choice"] = name
         if entry["type"] != "Lookup":

@@ -1,6 +1,8 @@
 """The parts of a date by which aggregate queries group: day, week, month, quarter, year, in the caller's time zone.
 
-Weeks are numbered from the one that holds 1 January, and begin on Sunday: 27 August 2023 lies in week 35.
+Weeks are numbered from the one that holds 1 January, and begin on Sunday: 27 August 2023 lies in week 35. Fiscal years
+and periods follow the organization's calendar, which stands behind the part's name (`fiscal-year:4-1-4-0`); a period is
+answered with its year, as year * 100 + period, so that periods have the order of time.
 Source: fetchxml.md §8.
 """
 
@@ -8,9 +10,12 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
+from adjourn.metadata import fiscal
 from adjourn.metadata.timezones import UTC_CODE, zone
 
-PARTS = ("day", "week", "month", "quarter", "year")
+FISCAL_PERIOD, FISCAL_YEAR = "fiscal-period", "fiscal-year"
+FISCAL_PARTS = (FISCAL_PERIOD, FISCAL_YEAR)
+PARTS = ("day", "week", "month", "quarter", "year", *FISCAL_PARTS)
 
 
 def date_part(raw: str | None, part: str, timezone_code: int) -> int | None:
@@ -29,5 +34,11 @@ def date_part(raw: str | None, part: str, timezone_code: int) -> int | None:
         return (found.month + 2) // 3
     if part == "year":
         return found.year
-    first = date(found.year, 1, 1)
-    return ((found - first).days + (first.weekday() + 1) % 7) // 7 + 1
+    if part == "week":
+        first = date(found.year, 1, 1)
+        return ((found - first).days + (first.weekday() + 1) % 7) // 7 + 1
+    name, _, arithmetic = part.partition(":")
+    if name == FISCAL_YEAR:
+        return fiscal.year_of(fiscal.parsed(arithmetic), found)
+    year, period = fiscal.period_of(fiscal.parsed(arithmetic), found)
+    return year * 100 + period

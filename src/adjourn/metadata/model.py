@@ -40,6 +40,7 @@ class ColumnType(StrEnum):
     PICKLIST = "Picklist"
     STATE = "State"
     STATUS = "Status"
+    MULTISELECT = "MultiSelectPicklist"
     LOOKUP = "Lookup"
     OWNER = "Owner"
     CUSTOMER = "Customer"
@@ -157,6 +158,8 @@ class Relationship:
     referenced_column: str
     navigation: str
     delete: str = "NoCascade"
+    hierarchical: bool = False
+    """Whether it makes a tree of its table's records; a table has at most one such relationship, to itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +240,11 @@ class Table:
         if column is None or not column.type.is_lookup or not (relationship or column.polymorphic):
             return None
         return column
+
+    @property
+    def hierarchy(self) -> Relationship | None:
+        """The relationship along which its records are a tree, if there is one."""
+        return next((found for found in self.many_to_one if found.hierarchical), None)
 
     @property
     def user_owned(self) -> bool:

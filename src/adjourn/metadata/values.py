@@ -9,6 +9,7 @@
     Decimal, Money     Decimal           integer, scaled by 10 ** precision           number
     Double             float             real / double precision                      number
     texts              str               text                                         string
+    several choices    "1,2,3"           text, values in order                         "1,2,3"
     lookup             Reference         two columns where it is polymorphic          "_x_value": "0190…"
 
 The store's text for moments has a fixed width, so that its order is the order of time. `check` is the one gate for
@@ -29,6 +30,8 @@ from adjourn.errors import InvalidRequest, InvalidValue
 from adjourn.metadata.model import Column, ColumnType, Reference
 
 YEAR_MIN, YEAR_MAX = 1753, 9999
+SELECTED_MAX = 150
+"""Options that one value of a multi-choice column may hold (Dataverse's own limit)."""
 INT64_MAX = 2**63 - 1
 _MOMENT = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?\s*(Z|z|[+-]\d{2}:?\d{2})?)?",
@@ -68,6 +71,8 @@ def check(column: Column, value: Any) -> Any:
         return _scaled(column, value)
     if kind is ColumnType.DOUBLE:
         return _double(column, value)
+    if kind is ColumnType.MULTISELECT:
+        return _selected(column, value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise _wrong(column, value, "a whole number")
     value = int(value)  # an IntEnum is welcome, and leaves as what the store knows
@@ -150,6 +155,9 @@ def formatted(column: Column, raw: Any, zone: tzinfo) -> str | None:
     if raw is None:
         return None
     kind = column.type
+    if kind is ColumnType.MULTISELECT and column.choice is not None:
+        labels = (column.choice.label(int(value)) or value for value in raw.split(","))
+        return "; ".join(labels)
     if column.choice is not None:
         return column.choice.label(int(raw))
     if kind in _WHOLE:
@@ -167,6 +175,22 @@ def formatted(column: Column, raw: Any, zone: tzinfo) -> str | None:
     if kind is ColumnType.DOUBLE:
         return f"{raw:,.{column.precision or 2}f}"
     return None
+
+
+def selection(value: Any) -> list[int] | None:
+    """The options of a multi-choice value, in order and each once; None for what is no such value."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if isinstance(value, int) and not isinstance(value, bool):
+        parts = [value]
+    if not isinstance(parts, list | tuple | set | frozenset):
+        return None
+    found = set()
+    for part in parts:
+        whole = isinstance(part, int) and not isinstance(part, bool)
+        if not whole and not (isinstance(part, str) and re.fullmatch(r"\s*-?\d{1,10}\s*", part, re.ASCII)):
+            return None
+        found.add(int(part))
+    return sorted(found)
 
 
 def guid(value: Any, name: str) -> UUID:
@@ -282,6 +306,17 @@ def _lookup(column: Column, value: Any) -> Reference:
             f"not to '{str(table)[:100]}'.{errors.nearest(str(table), column.targets)}"
         )
     return Reference(str(table), guid(record_id, column.logical))
+
+
+def _selected(column: Column, value: Any) -> str | None:
+    if isinstance(value, str) and not value.strip():
+        return None
+    found = selection(value)
+    if found is None:
+        raise _wrong(column, value, "the values of options such as '1,2,3'")
+    if len(found) > SELECTED_MAX:
+        raise InvalidValue(f"'{column.logical}' may have {SELECTED_MAX} options at once, found {len(found)}.")
+    return ",".join(str(_option(column, option)) for option in found) or None
 
 
 def _option(column: Column, value: int) -> int:

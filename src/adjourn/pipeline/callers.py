@@ -17,18 +17,19 @@ from uuid import UUID
 
 from adjourn import config
 from adjourn.errors import PrivilegeDenied, Unauthenticated
+from adjourn.metadata import fiscal, timezones
 from adjourn.metadata.model import Catalog, Reference
 from adjourn.metadata.privileges import Depth
 from adjourn.query import role_rows, write
-from adjourn.query.security import Caller, Holder
+from adjourn.query.security import LANGUAGE_CODE, REPORTS_DEPTH, Caller, Holder
 from adjourn.store.contract import Reader
 
+ORGANIZATION = UUID(config.ORGANIZATION_ID)
 SYSTEM = UUID(config.SYSTEM_USER_ID)
 ADMINISTRATOR = UUID(config.ADMIN_USER_ID)
 ADMIN_ROLE = UUID(config.ADMIN_ROLE_ID)
 BASIC_USER_ROLE = UUID(config.BASIC_USER_ROLE_ID)
 ROOT_UNIT = UUID(config.ROOT_BUSINESS_UNIT_ID)
-_UTC_TIME_ZONE_CODE = 92
 _DIRECT = 1
 """role.isinherited: members of a team have it themselves too."""
 
@@ -87,7 +88,11 @@ class Principals:
             raise Unauthenticated(f"systemuser {user_id} does not exist in this organization.", code=0x80072560)
         if row["isdisabled"] and user_id != SYSTEM:
             raise PrivilegeDenied(f"systemuser {user_id} is disabled.", code=0x80040204)
-        settings = write.fetch(reader, self._catalog.table("usersettings"), user_id, ("timezonecode",))
+        names = ("timezonecode", "uilanguageid")
+        settings = write.fetch(reader, self._catalog.table("usersettings"), user_id, names) or {}
+        columns = (*fiscal.COLUMNS, "maxdepthforhierarchicalsecuritymodel")
+        organization = write.fetch(reader, self._catalog.table("organization"), ORGANIZATION, columns) or {}
+        zone = settings.get("timezonecode")
         unit = row["businessunitid"].id if row["businessunitid"] else ROOT_UNIT
         membership = self._catalog.table("teammembership")
         teams = tuple(sorted(write.referencing_values(reader, membership, "systemuserid", user_id, "teamid")))
@@ -108,7 +113,10 @@ class Principals:
             user_id=user_id,
             business_unit_id=unit,
             team_ids=teams,
-            timezone_code=(settings or {}).get("timezonecode") or _UTC_TIME_ZONE_CODE,
+            timezone_code=timezones.UTC_CODE if zone is None else zone,
+            language_code=settings.get("uilanguageid") or LANGUAGE_CODE,
+            calendar=fiscal.of_organization(organization),
+            reports_depth=organization.get("maxdepthforhierarchicalsecuritymodel") or REPORTS_DEPTH,
             is_administrator=everything,
             holders=tuple(holder for holder in holders if holder.depths),
         )

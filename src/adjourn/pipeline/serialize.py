@@ -18,6 +18,7 @@ import msgspec
 
 from adjourn.errors import InvalidRequest
 from adjourn.metadata.model import Catalog, ColumnType, Reference, Table
+from adjourn.metadata.values import selection
 from adjourn.pipeline.context import Context
 from adjourn.pipeline.record import Record
 
@@ -132,6 +133,8 @@ def _attribute(table: Table, name: str, value: Any, catalog: Catalog) -> Any:
     if value is not None and column is not None:
         if column.type.is_choice:
             return {"__type": f"OptionSetValue:{_NAMESPACE}", "Value": value}
+        if column.type is ColumnType.MULTISELECT:
+            return [{"__type": f"OptionSetValue:{_NAMESPACE}", "Value": option} for option in selection(value) or ()]
         if column.type is ColumnType.MONEY:
             return {"__type": f"Money:{_NAMESPACE}", "Value": value}
     return _value(value, catalog)
@@ -219,6 +222,8 @@ def _read_attribute(table: Table, name: str, value: Any, catalog: Catalog) -> An
             return Decimal(str(value["Value"]))
         case ColumnType.DECIMAL:
             return Decimal(str(value))
+        case ColumnType.MULTISELECT:
+            return ",".join(str(option["Value"]) for option in value)
         case ColumnType.UNIQUEIDENTIFIER | ColumnType.FILE:
             return UUID(value)
         case ColumnType.DATETIME:

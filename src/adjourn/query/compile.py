@@ -15,11 +15,11 @@ from adjourn import config
 from adjourn.errors import InvalidRequest, QueryError
 from adjourn.metadata import values
 from adjourn.metadata.model import Catalog, Column
-from adjourn.metadata.timezones import UTC_CODE, zone
-from adjourn.query import literals, security
-from adjourn.query.compile_select import LIMIT, OFFSET, UTC_ZONE, ZONE, Compiled, Paging, Select
+from adjourn.metadata.timezones import UTC_CODE
+from adjourn.query import dates, literals, security
+from adjourn.query.compile_select import AGGREGATE_LIMIT, LIMIT, OFFSET, UTC_ZONE, ZONE, Compiled, Paging, Select
+from adjourn.query.conditions import Asked
 from adjourn.query.literals import Circumstances
-from adjourn.query.operators import Asked
 from adjourn.query.plan import CollectionPlan, Output, Plan, Shape, SortOutput
 from adjourn.query.resolve import resolve
 from adjourn.query.resolved import Resolved, Term
@@ -52,7 +52,8 @@ def compile(
     """
     size = _page_size(query, caller)
     number = max(query.page.number, 1)
-    after = query.page.after
+    backwards = query.page.after is None and query.page.before is not None
+    after = query.page.before if backwards else query.page.after
     offset = size * (number - 1) if size is not None and after is None else 0
     if offset and query.language == "fetchxml" and size is not None and offset + size > SIMPLE_PAGING_ROWS_MAX:
         raise QueryError(
@@ -60,8 +61,9 @@ def compile(
             "page before.",
             code=0x8004430A,
         )
-    limit = _limit(query, size, number)
-    paging = Paging(limit is not None, offset > 0, None if after is None else tuple(value is None for value in after))
+    limit = size if backwards else _limit(query, size, number)
+    nulls = None if after is None else tuple(value is None for value in after)
+    paging = Paging(limit is not None, offset > 0, nulls, backwards)
     conditions: list[Condition] = []
     key = (
         id(catalog),
@@ -69,6 +71,7 @@ def compile(
         dialect,
         names,
         security.depths(caller),
+        caller.calendar.key,
         paging,
         *shape(query, conditions),
     )
@@ -85,10 +88,22 @@ def compile(
         parameters[LIMIT] = limit
     if offset:
         parameters[OFFSET] = offset
+    if query.aggregate_limit is not None:
+        parameters[AGGREGATE_LIMIT] = query.aggregate_limit + 1
     for position, (sort, value) in enumerate(zip(compiled.shape.sort, after or (), strict=False)):
         parameters[f"a{position}"] = _key_value(sort, value, dialect)
     expanded = _expanded(query, compiled, conditions, circumstances) if compiled.collections else ()
-    return Plan(compiled.shape, parameters, query.language, size, number, query.top, expanded)
+    return Plan(
+        compiled.shape,
+        parameters,
+        query.language,
+        size,
+        number,
+        query.top,
+        expanded,
+        backwards=backwards,
+        aggregate_limit=query.aggregate_limit,
+    )
 
 
 def _expanded(
@@ -186,9 +201,8 @@ def _parameters(compiled: Compiled, conditions: list[Condition], circumstances: 
             visible = security.predicate(table, circumstances.catalog, circumstances.caller, circumstances.dialect)
             parameters.update(visible[1])
     if compiled.zoned:
-        code = circumstances.caller.timezone_code
         sqlite = circumstances.dialect == "sqlite"
-        parameters[ZONE] = code if sqlite else zone(code).key
+        parameters[ZONE] = dates.zone_parameter(circumstances)
         parameters[UTC_ZONE] = UTC_CODE if sqlite else "UTC"
     return parameters
 

@@ -9,28 +9,33 @@ Nulls come first in ascending order on both databases, as in SQL Server. Pages c
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from adjourn.metadata.dateparts import FISCAL_PARTS
 from adjourn.metadata.model import Column, ColumnType, Table
-from adjourn.query import counts, logical
+from adjourn.query import counts, dates, hierarchy, logical
 from adjourn.query.compile_source import Binder, Source, where_sql
+from adjourn.query.conditions import folded
 from adjourn.query.literals import postgres_type
-from adjourn.query.operators import folded
 from adjourn.query.plan import PARENTS, CollectionShape, Output, Shape, SortOutput
 from adjourn.query.resolved import Expanded, Group, Node, Predicate, Selected, Sort, Term, Test
 
-LIMIT, OFFSET, ZONE, UTC_ZONE = "limit_", "offset_", "zone_", "utc_zone_"
+LIMIT, OFFSET, ZONE, UTC_ZONE, AGGREGATE_LIMIT = "limit_", "offset_", "zone_", "utc_zone_", "aggregate_limit_"
 ROWS = "rows_"
 """Of a collection: the rows of all its parents together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """What of the page the SQL text depends on. after: for each sort key of the last row, whether it is null."""
+    """What of the page the SQL text depends on. after: for each sort key of the last row, whether it is null.
+
+    backwards: that row is the first of the page that follows, and the rows before it come in reverse.
+    """
 
     limited: bool
     offset: bool
     after: tuple[bool, ...] | None
+    backwards: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,7 @@ class Select(Source):
         where_uses = {table: dict(names) for table, names in self.uses.items()}
         counted = counts.answers(self.resolved)
         sql, outputs, keys = self.grouped(root, where, counted) if self.resolved.grouped else self.flat(root, where)
+        limit = self.limit(root, where) if self.resolved.limited else None
         total, total_counted = self.total(root, where, where_uses, counted) if self.resolved.total else (None, False)
         sort = tuple(SortOutput(k.name, k.column, k.index, k.sort.descending) for k in keys)
         shape = Shape(
@@ -92,6 +98,7 @@ class Select(Source):
             total_sql=total,
             counted=counted,
             total_counted=total_counted,
+            limit_sql=limit,
             width=len(self.items),
             collections=tuple(map(self.expanded, self.resolved.expanded, self.collections)),
         )
@@ -109,7 +116,7 @@ class Select(Source):
 
     def flat(self, root: Node, where: str) -> tuple[str, tuple[Output, ...], list[_Key]]:
         outputs = tuple(self.output(selected) for selected in self.resolved.selected)
-        keys = [self.flat_key(sort) for sort in self.resolved.sorts]
+        keys = [self.flat_key(sort) for sort in self.sorts()]
         source, conditions = self.source(root)
         wheres = [*conditions, *([where] if where else []), *self.after(keys)]
         if self.parents is not None:
@@ -138,6 +145,9 @@ class Select(Source):
 
     def output(self, selected: Selected) -> Output:
         column, term = selected.term.column, selected.term
+        if selected.children:
+            count = hierarchy.children_count(self.nodes[term.node].table, self.term(term))
+            return _output(selected, _number(column, ColumnType.BIGINT), self.item(count), None, None)
         index = self.item(self.term(term))
         name_index = table_index = None
         if column.type.is_lookup:
@@ -161,17 +171,27 @@ class Select(Source):
         inner, columns, kinds = self.groups(root, where, counted)
         outputs = []
         for index, selected in enumerate(self.resolved.selected):
-            position = self.item(f'g."c{index}"')
+            column = columns[index]
+            if selected.part in FISCAL_PARTS:
+                name = dates.fiscal_name(f'g."c{index}"', selected.part or "", self.caller.calendar)
+                position, column = self.item(name), _number(column, ColumnType.STRING)
+            else:
+                position = self.item(f'g."c{index}"')
             name_index = table_index = None
             if selected.kind != "aggregate" and selected.term.column.type.is_lookup:
                 if kinds[index] is not None:
                     table_index = self.item(f'g."{kinds[index]}"')
                 if self.names:
                     name_index = self.item(self.group_name(selected.term.column, index, kinds[index]))
-            outputs.append(_output(selected, columns[index], position, name_index, table_index))
-        keys = [] if self.single_row() else [self.group_key(sort, columns, kinds) for sort in self.resolved.sorts]
+            outputs.append(_output(selected, column, position, name_index, table_index))
+        keys = [] if self.single_row() else [self.group_key(sort, columns, kinds) for sort in self.sorts()]
         sql = f"SELECT {self.select_list()}\nFROM ({inner}) AS g{where_sql(self.after(keys))}{self.order(keys)}{self.page()}"
         return sql, tuple(outputs), keys
+
+    def sorts(self) -> Iterator[Sort]:
+        """The sort keys; the other way round for going back a page."""
+        for sort in self.resolved.sorts:
+            yield replace(sort, descending=not sort.descending) if self.paging.backwards else sort
 
     def single_row(self) -> bool:
         return all(selected.kind == "aggregate" for selected in self.resolved.selected)
@@ -228,18 +248,24 @@ class Select(Source):
             # Cut to a whole number, as observed; exact, while avg() would go through a floating point number.
             exact = f"trunc(sum({value})::numeric / count({value}))::bigint"
             return exact if self.dialect == "postgres" else f"sum({value}) / count({value})"
+        if selected.aggregate == "sum":
+            # Of nothing it is 0, as documented. PostgreSQL's sums of whole numbers grow beyond 64 bits, ours may not.
+            whole = self.dialect == "postgres" and selected.term.column.type is not ColumnType.DOUBLE
+            return f"coalesce(sum({value}), 0){'::bigint' if whole else ''}"
         return f"{selected.aggregate}({value})"
 
     def date_part(self, expression: str, selected: Selected) -> str:
-        zoned = selected.term.column.type is ColumnType.DATETIME
-        zone = ZONE if zoned and selected.usertimezone else UTC_ZONE
-        if self.dialect == "sqlite":
-            return f"date_part_({expression}, '{selected.part}', :{zone})"
-        moment = f"timezone(:{zone}::text, {expression})" if zoned else expression
-        if selected.part == "week":
-            first = f"extract(dow FROM date_trunc('year', {moment}))::int"
-            return f"(extract(doy FROM {moment})::int - 1 + {first}) / 7 + 1"
-        return f"extract({selected.part} FROM {moment})::int"
+        column = selected.term.column
+        zone = self.parameter(ZONE if column.type is ColumnType.DATETIME and selected.usertimezone else UTC_ZONE, "")
+        cast = "::text" if self.dialect == "postgres" else ""
+        return dates.part(expression, column, selected.part or "", self.caller.calendar, f"{zone}{cast}", self.dialect)
+
+    def limit(self, root: Node, where: str) -> str:
+        """How many rows there are to aggregate, counted as far as one more than the limit."""
+        source, conditions = self.source(root)
+        wheres = where_sql([*conditions, *([where] if where else [])])
+        few = f"SELECT 1 FROM {source}{wheres} LIMIT {self.parameter(AGGREGATE_LIMIT, 'bigint')}"
+        return f"{self.prefix(self.uses, False)}SELECT count(*) FROM ({few}) AS r"
 
     def total(self, root: Node, where: str, where_uses: dict[str, dict[str, None]], counted: bool) -> tuple[str, bool]:
         """How many rows match, all pages together."""

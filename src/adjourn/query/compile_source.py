@@ -11,10 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from adjourn.metadata.fiscal import Calendar
 from adjourn.metadata.model import Catalog, Column, Table
 from adjourn.query import logical
+from adjourn.query.comparisons import Compare
+from adjourn.query.conditions import Asked, Site, classify, folded
 from adjourn.query.literals import postgres_type
-from adjourn.query.operators import Asked, Compare, Site, classify, folded
 from adjourn.query.resolved import MATCH_FIRST, Group, Node, Predicate, Resolved, Sort, Term, Test
 from adjourn.query.security import Caller
 from adjourn.store.contract import Dialect
@@ -40,6 +42,14 @@ class _Site:
     column: Column
     dialect: Dialect
     classes: frozenset[str]
+
+    @property
+    def catalog(self) -> Catalog:
+        return self.source.catalog
+
+    @property
+    def calendar(self) -> Calendar:
+        return self.source.caller.calendar
 
     def bind(self, value: Callable[[Asked], Any], cast: str | None = None) -> str:
         name = f"p{len(self.source.binders)}"
@@ -141,7 +151,6 @@ class Source:
         return f"({text} IS NOT TRUE)" if predicate.negated else text
 
     def test(self, test: Test) -> str:
-        assert test.operator.test is not None
         left = self.term(test.term)
         if test.other is not None:
             assert isinstance(test.operator.test, Compare)

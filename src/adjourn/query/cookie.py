@@ -36,10 +36,14 @@ _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a page begins. number: from 1. after: as in `tree.Page`; None: found by number alone."""
+    """Where a page begins. number: from 1. after: as in `tree.Page`; None: found by number alone.
+
+    before: where the page ends that lies two before it, the one before the cookie's.
+    """
 
     number: int
     after: tuple[Any, ...] | None = None
+    before: tuple[Any, ...] | None = None
 
 
 def encode_fetchxml(rows: Rows) -> str | None:
@@ -81,13 +85,16 @@ def decode_fetchxml(text: str) -> Position:
         page = int(element.get("page") or "1")
     except ValueError:
         raise _invalid("its page is no number") from None
-    after: list[str | None] = []
-    for child in element:
-        value = child.get("last")
-        if value is None and child.get("lastnull") != "1":
+    if page < 1:
+        raise _invalid("its page is no number from 1")
+    children = list(element)
+    for child in children:
+        if child.get("last") is None and child.get("lastnull") != "1":
             raise _invalid(f"element '{str(child.tag)[:100]}' has no last value")
-        after.append(value)
-    return Position(page + 1, tuple(after) or None)
+    after = tuple(child.get("last") for child in children)
+    whole = all(child.get("first") is not None or child.get("firstnull") == "1" for child in children)
+    before = tuple(child.get("first") for child in children) if whole else ()
+    return Position(page + 1, after or None, before or None)
 
 
 def scope(query: Query) -> str:

@@ -13,12 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cmp_to_key
 from typing import Any
 
-from adjourn.metadata import text
-from adjourn.metadata.dateparts import date_part
+from adjourn.metadata import fiscal, text
+from adjourn.metadata.dateparts import FISCAL_PARTS, FISCAL_YEAR, date_part
 from adjourn.metadata.model import Catalog, Column, ColumnType
 from adjourn.metadata.timezones import UTC_CODE
+from adjourn.query.comparisons import Compare
+from adjourn.query.conditions import Asked
 from adjourn.query.literals import Circumstances
-from adjourn.query.operators import Asked, Compare
 from adjourn.query.resolve import resolve
 from adjourn.query.resolved import MATCH_FIRST, Group, Node, Predicate, Resolved, Selected, Sort, Term, Test
 from adjourn.query.tree import Query
@@ -46,6 +47,7 @@ class _Evaluation:
         self.data = data
         self.catalog = catalog
         self.circumstances = circumstances
+        self.asked: dict[int, Asked] = {}
 
     def answer(self, query: Query) -> tuple[list[tuple[Any, ...]], int]:
         root = self.resolved.root
@@ -53,10 +55,10 @@ class _Evaluation:
         if self.resolved.grouped:
             rows = self.groups(bound)
             rows.sort(key=cmp_to_key(self.compare_groups))
-            answers = [values for values, _ in rows]
+            answers = [tuple(map(self.shown, self.resolved.selected, values)) for values, _ in rows]
         else:
             bound.sort(key=cmp_to_key(self.compare_rows))
-            answers = [tuple(self.value(s.term, row) for s in self.resolved.selected) for row in bound]
+            answers = [tuple(self.answered(s, row) for s in self.resolved.selected) for row in bound]
         total = len(answers)
         if query.top is not None:
             answers = answers[: query.top]
@@ -66,6 +68,25 @@ class _Evaluation:
         return answers, total
 
     # --- values
+
+    def answered(self, selected: Selected, row: Bound) -> Any:
+        value = self.value(selected.term, row)
+        if not selected.children:
+            return value
+        hierarchy = self.catalog.tables[selected.term.column.table].hierarchy
+        assert hierarchy is not None
+        children = self.data.get(hierarchy.referencing, ())
+        return sum(value is not None and child.get(hierarchy.column) == value for child in children)
+
+    def shown(self, selected: Selected, value: Any) -> Any:
+        """A fiscal year or period is answered by its name, and sorted by its number."""
+        calendar = self.circumstances.caller.calendar
+        if value is None or selected.part not in FISCAL_PARTS:
+            return value
+        if selected.part == FISCAL_YEAR:
+            return fiscal.year_name(calendar, value)
+        year = fiscal.year_name(calendar, value // 100)
+        return f"{fiscal.period_name(calendar, value // 100, value % 100)}{calendar.connector}{year}"
 
     def value(self, term: Term, row: Bound) -> Any:
         record = row[term.node]
@@ -155,13 +176,15 @@ class _Evaluation:
         return result != predicate.negated
 
     def test(self, test: Test, row: Bound) -> bool:
-        assert test.operator.test is not None
         value = self.value(test.term, row)
         if test.other is not None:
             assert isinstance(test.operator.test, Compare)
             return test.operator.test.columns_match(value, self.value(test.other, row), test.term.column)
         condition = test.condition
-        asked = Asked(test.term.column, condition.values, condition.position, self.circumstances)
+        asked = self.asked.get(id(test))
+        if asked is None:
+            asked = Asked(test.term.column, condition.values, condition.position, self.circumstances, self.data)
+            self.asked[id(test)] = asked
         return test.operator.test.matches(value, asked)
 
     # --- groups
@@ -183,9 +206,10 @@ class _Evaluation:
         value = self.value(selected.term, row)
         if selected.part is None:
             return value
-        return date_part(
-            value, selected.part, self.circumstances.caller.timezone_code if selected.usertimezone else UTC_CODE
-        )
+        part = selected.part
+        if part in FISCAL_PARTS:
+            part = f"{part}:{self.circumstances.caller.calendar.arithmetic}"
+        return date_part(value, part, self.circumstances.caller.timezone_code if selected.usertimezone else UTC_CODE)
 
     def aggregate(self, selected: Selected, rows: list[Bound]) -> Any:
         if selected.aggregate == "count":
@@ -194,7 +218,7 @@ class _Evaluation:
         if selected.aggregate == "countcolumn":
             return len(set(found)) if selected.distinct else len(found)
         if not found:
-            return None
+            return 0 if selected.aggregate == "sum" else None
         if selected.aggregate == "avg":
             total = sum(found)
             if selected.term.column.type is ColumnType.DOUBLE:

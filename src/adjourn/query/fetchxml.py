@@ -19,15 +19,18 @@ from adjourn.query.fetchxml_document import INVALID_FETCH, Document
 from adjourn.query.tree import Attribute, Condition, Filter, Link, Order, Page, Query, Related
 
 _LEGACY = (
-    "version", "mapping", "output-format", "no-lock", "latematerialize", "options", "aggregatelimit",
+    "version", "mapping", "output-format", "no-lock", "latematerialize", "options",
     "min-active-row-version", "savedqueryid", "outputformat", "name",
 )  # fmt: skip
 _FETCH = (
     "top", "count", "page", "paging-cookie", "returntotalrecordcount", "distinct", "aggregate", "useraworderby",
-    *_LEGACY,
+    "aggregatelimit", *_LEGACY,
 )  # fmt: skip
 _ENTITY = ("name", "enableprefiltering", "prefilterparametername")
-_ATTRIBUTE = ("name", "alias", "aggregate", "groupby", "dategrouping", "usertimezone", "distinct", "build", "addedby")
+_ATTRIBUTE = (
+    "name", "alias", "aggregate", "groupby", "dategrouping", "usertimezone", "distinct", "rowaggregate",
+    "build", "addedby",
+)  # fmt: skip
 _ORDER = ("attribute", "alias", "descending", "entityname")
 _FILTER = (
     "type", "hint", "isquickfindfields", "overridequickfindrecordlimitenabled", "overridequickfindrecordlimitdisabled",
@@ -39,9 +42,11 @@ _LINK = (
 )  # fmt: skip
 _OUTPUT_FORMATS = ("xml-platform", "xml-ado", "xml-auto", "xml-elements", "xml-raw")
 _SIMPLE_PAGING_ROWS_MAX = 50_000
+_AGGREGATE_ROWS_MAX = 50_000
+"""What a query's own limit may be. Dataverse aggregates no more rows than this; we do, if no limit is asked for."""
 _PAGES_MAX = 10**9
 _BAD_CONDITION, _BAD_FILTER_TYPE, _PAIR_MISMATCH, _NEEDS_COOKIE = 0x80041106, 0x80041122, 0x80041111, 0x8004430A
-_BAD_MAPPING, _UTC_OFFSET, _NO_ALIAS = 0x80041116, 0x8004111D, 0x8004110B
+_BAD_MAPPING, _UTC_OFFSET, _NO_ALIAS, _MIN_ROW_VERSION = 0x80041116, 0x8004111D, 0x8004110B, 0x8004111B
 
 
 def parse(text: str, catalog: Catalog | None = None) -> Query:
@@ -57,8 +62,10 @@ def parse(text: str, catalog: Catalog | None = None) -> Query:
     reader = _Reader(document, aggregate, not document.boolean(fetch, "useraworderby", root), catalog)
     table = document.required(document.attributes(entity, _ENTITY), "name", entity)
     columns, all_columns, filter_, orders, links = reader.body(entity, table)
+    orders += tuple(reader.order(child) for child in root if child.tag == "order")
     top = document.positive(fetch, "top", root, config.PAGE_ROWS_MAX)
     total = document.boolean(fetch, "returntotalrecordcount", root)
+    limit = document.positive(fetch, "aggregatelimit", root, _AGGREGATE_ROWS_MAX)
     page = _page(fetch, document)
     if top is not None:
         for name in ("page", "count", "paging-cookie"):
@@ -79,6 +86,7 @@ def parse(text: str, catalog: Catalog | None = None) -> Query:
         page=page,
         total=total,
         language="fetchxml",
+        aggregate_limit=limit if aggregate else None,
     )
 
 
@@ -92,9 +100,11 @@ def _fetch(document: Document) -> Mapping[str, str]:
         raise document.error("'mapping' must be logical or internal.", _BAD_MAPPING, root)
     if found.get("output-format", _OUTPUT_FORMATS[0]) not in _OUTPUT_FORMATS:
         raise document.error(f"'output-format' must be one of {', '.join(_OUTPUT_FORMATS)}.", INVALID_FETCH, root)
-    for name in ("no-lock", "latematerialize", "min-active-row-version"):
+    for name in ("no-lock", "latematerialize"):
         document.boolean(found, name, root)
-    document.positive(found, "aggregatelimit", root, _SIMPLE_PAGING_ROWS_MAX)
+    if document.boolean(found, "min-active-row-version", root):
+        text = "'min-active-row-version' is not supported; ask the record's versionnumber instead."
+        raise document.error(text, _MIN_ROW_VERSION, root)
     return found
 
 
@@ -112,6 +122,9 @@ def _page(fetch: Mapping[str, str], document: Document) -> Page:
             )
         return Page(size or (config.PAGE_ROWS_MAX if number else None), number or 1)
     position = cookies.decode_fetchxml(text)
+    if number is not None and 1 < number == position.number - 2 and position.before is not None:
+        # One page back: the rows before the first one of the cookie's page.
+        return Page(size or config.PAGE_ROWS_MAX, number, before=position.before)
     if number is not None and number != position.number:
         # Another page than the next one is found by its number; its cookie does not help.
         return Page(size or config.PAGE_ROWS_MAX, number)
@@ -142,7 +155,7 @@ class _Reader:
                 case "attribute":
                     columns.append(self._attribute(child))
                 case "order":
-                    orders.append(self._order(child))
+                    orders.append(self.order(child))
                 case "filter":
                     filters.append(self._filter(child, table))
                 case "link-entity":
@@ -152,7 +165,7 @@ class _Reader:
 
     def _attribute(self, element: etree._Element) -> Attribute:
         document = self._document
-        found = document.attributes(element, _ATTRIBUTE, later=("rowaggregate",))
+        found = document.attributes(element, _ATTRIBUTE)
         groupby = document.boolean(found, "groupby", element)
         aggregate = found.get("aggregate")
         if self._aggregate and (groupby or aggregate) and not found.get("alias"):
@@ -166,9 +179,11 @@ class _Reader:
             usertimezone=document.boolean(found, "usertimezone", element, default=True),
             distinct=document.boolean(found, "distinct", element),
             position=document.position(element),
+            rowaggregate=found.get("rowaggregate"),
         )
 
-    def _order(self, element: etree._Element) -> Order:
+    def order(self, element: etree._Element) -> Order:
+        """One sort key."""
         document = self._document
         found = document.attributes(element, _ORDER)
         column, alias = found.get("attribute"), found.get("alias")

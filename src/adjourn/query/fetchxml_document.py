@@ -23,7 +23,7 @@ _BOOLEAN_CODES = {
     "min-active-row-version": 0x8004111B, "groupby": 0x8004112E, "isquickfindfields": 0x80041138,
 }  # fmt: skip
 _CHILDREN = {
-    "fetch": ("entity",),
+    "fetch": ("entity", "order"),
     "entity": ("all-attributes", "attribute", "order", "filter", "link-entity"),
     "link-entity": ("all-attributes", "attribute", "order", "filter", "link-entity"),
     "filter": ("condition", "filter", "link-entity"),
@@ -99,7 +99,7 @@ class Document:
 
     def entity(self) -> etree._Element:
         """The one entity of the fetch."""
-        found = list(self.root)
+        found = [child for child in self.root if child.tag == "entity"]
         if len(found) != 1:
             raise self.error(f"'fetch' needs exactly one 'entity', found {len(found)}.", NO_ELEMENT, self.root)
         return found[0]

@@ -34,6 +34,7 @@ _POSTGRES_TYPES = {
     ColumnType.STRING: "text",
     ColumnType.MEMO: "text",
     ColumnType.ENTITYNAME: "text",
+    ColumnType.MULTISELECT: "text",
     ColumnType.DATETIME: "timestamptz",
     ColumnType.DATE: "date",
     ColumnType.BOOLEAN: "boolean",
@@ -87,12 +88,14 @@ def raw(column: Column, literal: Any, position: int, circumstances: Circumstance
             return _scaled(column, literal, circumstances.dialect)
         if kind is ColumnType.DOUBLE:
             return float(_number(column, literal))
+        if kind is ColumnType.MULTISELECT:
+            return _selection(column, literal)
         return _whole(column, literal)
     except InvalidRequest as error:
         raise refused(error.message, position, circumstances.language) from error
 
 
-def positive(column: Column, literal: Any, position: int, language: str) -> int:
+def positive(column: Column, literal: Any, position: int, language: str, what: str = "number") -> int:
     """The x of `last-x-days`: a whole number greater than zero. Raises QueryError (0x8004110C)."""
     try:
         found = _whole(column, literal)
@@ -100,7 +103,7 @@ def positive(column: Column, literal: Any, position: int, language: str) -> int:
         raise refused(error.message, position, language) from error
     if found <= 0:
         raise QueryError(
-            f"The number of a date operator on '{column.logical}' must be greater than zero, found {found}.",
+            f"The {what} of a date operator on '{column.logical}' must be greater than zero, found {found}.",
             code=0x8004110C,
             position=position if position >= 0 else None,
         )
@@ -177,6 +180,13 @@ def _text(column: Column, literal: Any) -> str:
     except UnicodeEncodeError:
         raise _wrong(column, "half of a surrogate pair", "valid Unicode") from None
     return literal
+
+
+def _selection(column: Column, literal: Any) -> str:
+    found = values.selection(literal)
+    if not found:
+        raise _wrong(column, literal, "the values of options such as '1,2,3'")
+    return ",".join(map(str, found))
 
 
 def _boolean(column: Column, literal: Any) -> bool:

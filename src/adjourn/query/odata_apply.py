@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from adjourn import errors
 from adjourn.errors import QueryError, nearest
 from adjourn.metadata.model import Catalog, Table
+from adjourn.query.conditions import family
 from adjourn.query.odata_clauses import boolean, filter_text, orders_text, place, whole
 from adjourn.query.odata_filter import Parser
 from adjourn.query.odata_lexer import END, NAME
 from adjourn.query.odata_paths import Paths, Place
 from adjourn.query.odata_reader import Aliases
-from adjourn.query.operators import family
 from adjourn.query.tree import Attribute, Filter, Order, Query
 
 _METHODS = {"sum": "sum", "average": "avg", "min": "min", "max": "max"}

@@ -19,7 +19,7 @@ from adjourn.query.odata_lexer import LITERAL, NAME, Token
 from adjourn.query.odata_paths import Paths, Place, unknown
 from adjourn.query.odata_reader import AliasedPath, Aliases, Reader
 from adjourn.query.odata_related import along, child_table, lambda_link
-from adjourn.query.operators import ODATA_FUNCTIONS
+from adjourn.query.operators import ODATA_FUNCTIONS, REFUSED_FUNCTIONS
 from adjourn.query.tree import Condition, Filter, Related
 
 NAMESPACE = "Microsoft.Dynamics.CRM."
@@ -213,6 +213,12 @@ class Parser(Reader):
         token = self.advance()
         function = token.text.removeprefix(NAMESPACE)
         operator = ODATA_FUNCTIONS.get(function)
+        if function in REFUSED_FUNCTIONS:
+            raise QueryError(
+                f"Query function '{token.text}' is not supported: {REFUSED_FUNCTIONS[function]}.",
+                code=errors.ODATA_UNSUPPORTED,
+                position=token.position,
+            )
         if operator is None:
             raise QueryError(
                 f"Query function '{token.text[:100]}' does not exist.{nearest(function, ODATA_FUNCTIONS)}",

@@ -65,6 +65,8 @@ class Shape:
     total_sql: str | None
     counted: bool
     total_counted: bool
+    limit_sql: str | None
+    """Counts the rows to aggregate, as far as one more than the query's own limit."""
     width: int
     """Number of columns of a raw row, those of sort keys that are no output among them."""
     collections: tuple[CollectionShape, ...] = ()
@@ -102,7 +104,8 @@ class Plan:
     """A question, ready to be run.
 
     size: rows of this page, None for all of them. One row more is fetched where another page may follow.
-    counted, total_counted: answered from the counts (`counts`) instead of the table.
+    counted, total_counted: answered from the counts (`counts`) instead of the table. backwards: the rows come in reverse,
+    those before the page that follows. aggregate_limit: the most rows that may be aggregated.
     """
 
     shape: Shape
@@ -112,6 +115,8 @@ class Plan:
     number: int
     top: int | None
     collections: tuple[CollectionPlan, ...] = ()
+    backwards: bool = False
+    aggregate_limit: int | None = None
 
     @property
     def table(self) -> Table:
@@ -124,6 +129,10 @@ class Plan:
     @property
     def total_sql(self) -> str | None:
         return self.shape.total_sql
+
+    @property
+    def limit_sql(self) -> str | None:
+        return self.shape.limit_sql
 
     @property
     def outputs(self) -> tuple[Output, ...]:

@@ -74,6 +74,8 @@ class _Printer:
         ):
             if on:
                 found[name] = "true"
+        if query.aggregate_limit is not None:
+            found["aggregatelimit"] = str(query.aggregate_limit)
         labelled = {order.by_label for order in _orders(query)}
         if len(labelled) > 1:
             raise _refused("choices are ordered either by label or by number, in all of the orders.")
@@ -86,23 +88,24 @@ class _Printer:
             yield "count", str(page.size)
         if page.number > 1:
             yield "page", str(page.number)
-        if page.after is not None:
+        if page.after is not None or page.before is not None:
             # The names of a cookie's elements are for readers: its values are taken in their order.
+            back = page.after is None
+            keys = (page.before if back else page.after) or ()
             names = [order.column or order.alias or "" for order in _orders(self._query)]
-            names += [self._catalog.table(self._query.table).primary_id] * (len(page.after) - len(names))
-            cookie = etree.Element("cookie", {"page": str(page.number - 1)})
-            for name, value in zip(names, page.after, strict=False):
-                end = {"lastnull": "1"} if value is None else {"last": str(value)}
-                etree.SubElement(cookie, name, end)
+            names += [self._catalog.table(self._query.table).primary_id] * (len(keys) - len(names))
+            cookie = etree.Element("cookie", {"page": str(page.number + 1 if back else page.number - 1)})
+            for name, value in zip(names, keys, strict=False):
+                ends = {"lastnull": "1"} if value is None else {"last": str(value)}
+                if back:
+                    ends |= {"firstnull": "1"} if value is None else {"first": str(value)}
+                etree.SubElement(cookie, name, ends)
             yield "paging-cookie", etree.tostring(cookie, encoding="unicode")
 
     def _body(self, element: etree._Element, table: str, body: Query | Link) -> None:
         if body.all_columns:
             etree.SubElement(element, "all-attributes")
-        grouped = {a.name for a in body.columns if a.groupby}
         for attribute in body.columns:
-            if attribute.aggregate and attribute.name in grouped:
-                raise _refused(f"'{attribute.name}' is both grouped and aggregated.")
             etree.SubElement(element, "attribute", self._attribute(attribute))
         for order in body.orders:
             etree.SubElement(element, "order", self._order(order, body))
@@ -117,7 +120,12 @@ class _Printer:
     def _attribute(self, attribute: Attribute) -> dict[str, str]:
         found = {"name": attribute.name}
         alias = attribute.alias or (attribute.name if self._query.aggregate else None)
-        optional = {"alias": alias, "aggregate": attribute.aggregate, "dategrouping": attribute.dategrouping}
+        optional = {
+            "alias": alias,
+            "aggregate": attribute.aggregate,
+            "dategrouping": attribute.dategrouping,
+            "rowaggregate": attribute.rowaggregate,
+        }
         found.update((name, value) for name, value in optional.items() if value)
         if attribute.groupby:
             found["groupby"] = "true"

@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from adjourn.metadata.model import Catalog, Column, Table
-from adjourn.query.operators import family
+from adjourn.query.conditions import family
 from adjourn.query.print_odata_filter import FilterPrinter, Place, join_kind
 from adjourn.query.print_relations import refused
 from adjourn.query.tree import Attribute, Collection, Link, Order, Query
@@ -41,6 +41,8 @@ class _Printer:
         query = self._query
         if query.page.number > 1 or query.page.after is not None:
             raise _refused("a page after the first is reached by following the link of the page before.")
+        if query.aggregate_limit is not None:
+            raise _refused("a limit on the rows to aggregate.")
         filter_ = " and ".join(self._filters.of_query(query, self._table, self._places))
         if query.aggregate or query.distinct:
             yield "$apply", self._apply(filter_)
@@ -64,6 +66,8 @@ class _Printer:
     def _select(self, columns: tuple[Attribute, ...], table: Table, everything: bool) -> str:
         """The names of a $select; empty for all columns."""
         for attribute in columns:
+            if attribute.rowaggregate is not None:
+                raise _refused(f"the number of children of a record ('{attribute.alias}').")
             if attribute.alias not in (None, attribute.name):
                 raise _refused(f"'{attribute.name}' under the name '{attribute.alias}'; OData renames no columns.")
         names = [self._property(attribute.name, table) for attribute in columns]

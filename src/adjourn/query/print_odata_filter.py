@@ -15,8 +15,9 @@ import msgspec
 from adjourn.errors import NotSupported
 from adjourn.metadata.model import Catalog, Column, Table
 from adjourn.metadata.values import moment_text, moment_wire
+from adjourn.query.conditions import family
 from adjourn.query.odata_related import holds_for_null
-from adjourn.query.operators import ODATA_FUNCTIONS, OPERATORS, family
+from adjourn.query.operators import ODATA_FUNCTIONS, OPERATORS
 from adjourn.query.print_constants import without_constants
 from adjourn.query.print_relations import collection_of, lookup_of, refused
 from adjourn.query.tree import Condition, Filter, Link, Query, Related

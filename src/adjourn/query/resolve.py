@@ -42,6 +42,7 @@ def resolve(query: Query, catalog: Catalog) -> Resolved:
         query.language,
         catalog.version,
         tuple(_expanded(path, collection, selected, catalog) for path, collection in collections_of(query)),
+        query.aggregate_limit is not None,
     )
 
 

@@ -14,7 +14,7 @@ from adjourn.errors import nearest
 from adjourn.metadata.dateparts import PARTS
 from adjourn.metadata.model import Column, ColumnType, Table
 from adjourn.query import plan
-from adjourn.query.operators import family
+from adjourn.query.conditions import family
 from adjourn.query.resolve_links import JOIN_KINDS
 from adjourn.query.resolve_names import ALIAS, Names, sorting
 from adjourn.query.resolved import Node, Selected, Sort, Term
@@ -90,7 +90,6 @@ class Answer:
                     "An aggregate query names its columns; it cannot ask for all of them.", 0x80041107
                 )
             attributes = (*(Attribute(column.logical) for column in table.readable()), *attributes)
-        grouped = {a.name for a in attributes if a.groupby}
         for a in attributes:
             column = self.names.column(table, a.name, a.position)
             if a.alias is not None and self.names.fetchxml and not ALIAS.fullmatch(a.alias):
@@ -99,8 +98,10 @@ class Answer:
                     0x80041109,
                     position=a.position,
                 )
-            if self.names.query.aggregate:
-                self.check_aggregate(a, column, grouped)
+            if a.rowaggregate is not None:
+                self.check_children(a, table)
+            elif self.names.query.aggregate:
+                self.check_aggregate(a, column)
             elif a.aggregate or a.groupby:
                 raise self.names.error(
                     f"'{a.name}' is grouped or aggregated, but the query is no aggregate one.",
@@ -121,9 +122,33 @@ class Answer:
                 a.dategrouping,
                 a.usertimezone,
                 a.distinct,
+                children=a.rowaggregate is not None,
             )
 
-    def check_aggregate(self, a: Attribute, column: Column, grouped: set[str]) -> None:
+    def check_children(self, a: Attribute, table: Table) -> None:
+        if a.rowaggregate != "CountChildren":
+            raise self.names.error(
+                f"'rowaggregate' can be CountChildren only, found '{(a.rowaggregate or '')[:100]}'.",
+                0x8004111A,
+                position=a.position,
+            )
+        if self.grouped or a.aggregate or a.groupby:
+            raise self.names.error(
+                "'rowaggregate' counts the children of each record; it is not for aggregate or distinct queries.",
+                0x8004111A,
+                position=a.position,
+            )
+        if a.alias is None:
+            raise self.names.error(f"'{a.name}' with a rowaggregate needs an alias.", 0x8004110B, position=a.position)
+        if table.hierarchy is None or a.name != table.primary_id:
+            raise self.names.error(
+                f"'rowaggregate' needs the key of a table with a hierarchical relationship, not '{a.name}' of "
+                f"'{table.logical}'.",
+                0x8004112F,
+                position=a.position,
+            )
+
+    def check_aggregate(self, a: Attribute, column: Column) -> None:
         if a.aggregate is None and not a.groupby:
             raise self.names.error(
                 f"'{a.name}' is neither grouped nor aggregated, in an aggregate query.", 0x80041107, position=a.position
@@ -145,16 +170,15 @@ class Answer:
                     0x8004112F,
                     position=a.position,
                 )
-            if self.names.fetchxml and (a.groupby or a.name in grouped):
+            if a.groupby:
                 raise self.names.error(
                     f"'{a.name}' cannot be both grouped and aggregated.", 0x80041137, position=a.position
                 )
         if a.dategrouping is not None:
             if a.dategrouping not in PARTS:
-                known = a.dategrouping in ("fiscal-period", "fiscal-year")
                 raise self.names.error(
-                    f"Date grouping '{a.dategrouping[:100]}' {'is not supported' if known else 'does not exist'}; "
-                    f"accepted: {', '.join(PARTS)}.",
+                    f"Date grouping '{a.dategrouping[:100]}' does not exist; accepted: {', '.join(PARTS)}."
+                    f"{nearest(a.dategrouping, PARTS)}",
                     0x80041135,
                     position=a.position,
                 )
@@ -189,7 +213,7 @@ class Answer:
         whole = {sort.output for sort in found if sort.sorting == "value"}
         for index, one in enumerate(selected):
             if one.kind != "aggregate" and index not in whole:
-                yield Sort("exact" if family(one.term.column) in "SE" else "value", False, output=index)
+                yield Sort("exact" if family(one.term.column) in "SEM" else "value", False, output=index)
 
     def sort(self, order: Order, link: Link | None, selected: tuple[Selected, ...], table: Table) -> Sort:
         position = order.position

@@ -10,10 +10,14 @@ from collections.abc import Iterator
 from adjourn import config, errors
 from adjourn.errors import nearest
 from adjourn.metadata.model import Column, ColumnType, Table
-from adjourn.query.operators import OPERATORS, Within, family
+from adjourn.query.conditions import family
+from adjourn.query.hierarchy import Related, relationship_of
+from adjourn.query.operators import OPERATORS
 from adjourn.query.resolve_names import ALIAS, Names
 from adjourn.query.resolved import MATCH_FIRST, Group, Node, Predicate, RelatedRows, Sort, Term, Test
-from adjourn.query.tree import Condition, Filter, Link, Related
+from adjourn.query.tree import Condition, Filter, Link
+from adjourn.query.tree import Related as RelatedFilter
+from adjourn.query.within import Within
 
 VALUES_MAX = 50_000
 """Values of one `in`: they travel as one parameter, whose text must stay far below the body's limit."""
@@ -81,6 +85,13 @@ class Links:
             self.names.column(table, link.from_, link.position),
             self.names.column(parent_table, link.to, link.position),
         )
+        if "M" in (family(from_), family(to)):
+            raise self.names.error(
+                f"A column of several choices cannot join tables: '{table.logical}.{from_.logical}', "
+                f"'{parent_table.logical}.{to.logical}'.",
+                0x80041111,
+                position=link.position,
+            )
         if _joinable(from_) != _joinable(to):
             raise self.names.error(
                 f"'{table.logical}.{from_.logical}' ({from_.type}) cannot be joined with '{parent_table.logical}."
@@ -118,7 +129,7 @@ class Links:
                 inner = self.filter(part, number, table, alias)
                 if inner is not None:
                     yield inner
-            elif isinstance(part, Related):
+            elif isinstance(part, RelatedFilter):
                 self.declare(part.link, RELATED_KINDS, named=False)
                 yield RelatedRows(self.node(part.link, number, table))
             else:
@@ -136,16 +147,20 @@ class Links:
                 errors.ODATA_UNSUPPORTED,
                 position,
             )
-        if operator.test is None:
-            raise self.names.error(
-                f"Operator '{operator.name}' is not supported.", 0x80041120, errors.ODATA_UNSUPPORTED, position
-            )
         if family(term.column) not in operator.families or (
             isinstance(operator.test, Within) and operator.test.clock and term.column.type is ColumnType.DATE
         ):
             raise self.names.error(
                 f"Operator '{operator.name}' does not fit column '{term.column.logical}' of '{term.column.table}', "
                 f"which is of type {term.column.type}.",
+                0x80041120,
+                errors.ODATA_UNSUPPORTED,
+                position,
+            )
+        if isinstance(operator.test, Related) and relationship_of(term.column, self.names.catalog) is None:
+            raise self.names.error(
+                f"Operator '{operator.name}' needs a hierarchy, and '{term.column.logical}' of '{term.column.table}' lies "
+                "in none: it fits the key of a table with a hierarchical relationship, and lookups to such a table.",
                 0x80041120,
                 errors.ODATA_UNSUPPORTED,
                 position,

@@ -10,7 +10,7 @@ import re
 from adjourn import errors
 from adjourn.errors import QueryError, nearest
 from adjourn.metadata.model import Catalog, Column, Table
-from adjourn.query.operators import family
+from adjourn.query.conditions import family
 from adjourn.query.resolved import Sort, Sorting, Term
 from adjourn.query.tree import NEVER, Order, Query
 
@@ -69,6 +69,6 @@ def sorting(column: Column, order: Order) -> Sorting:
     """How a column sorts: lookups by name, choices by number or label, texts folded."""
     if column.type.is_lookup:
         return "name"
-    if column.choice is not None and order.by_label:
+    if column.choice is not None and order.by_label and family(column) != "M":
         return "label"
-    return "text" if family(column) == "S" else "exact" if family(column) == "E" else "value"
+    return "text" if family(column) == "S" else "exact" if family(column) in "EM" else "value"

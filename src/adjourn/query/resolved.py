@@ -99,7 +99,8 @@ MATCH_FIRST = "matchfirstrowusingcrossapply"
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """A column of the answer. aggregate, part, usertimezone, distinct: as in tree.Attribute."""
+    """A column of the answer. aggregate, part, usertimezone, distinct: as in tree.Attribute. children: it is a count of
+    the record's children instead of the term."""
 
     key: str
     term: Term
@@ -112,6 +113,7 @@ class Selected:
     usertimezone: bool = True
     distinct: bool = False
     reference: bool = False
+    children: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,10 @@ class Expanded:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A whole question. grouped: its rows are groups (aggregate or distinct), not rows of the join."""
+    """A whole question. grouped: its rows are groups (aggregate or distinct), not rows of the join.
+
+    limited: there is a limit on the rows to aggregate.
+    """
 
     root: Node
     selected: tuple[Selected, ...]
@@ -137,3 +142,4 @@ class Resolved:
     language: str
     catalog_version: int
     expanded: tuple[Expanded, ...] = ()
+    limited: bool = False

@@ -29,7 +29,7 @@ Write = Callable[[Sequence[Row]], bytearray]
 class Rows:
     """An answer. rows: raw, to be read by `plan.outputs`. total: of all pages, when it was asked for.
 
-    written: the rows as their reader wants them, in pieces; then `rows` holds the last one at most.
+    written: the rows as their reader wants them, in pieces; then `rows` holds the first and the last one.
     after: where the next page begins (`tree.Page.after`); None when none follows, or when it is found by number alone.
     """
 
@@ -66,8 +66,17 @@ def run(plan: Plan, reader: Reader, write: Callable[[Plan], Write] | None = None
     write: makes what writes the rows; each is dropped once it is written, so that a page is never there twice. Not
     for rows with expanded collections, which are written together with those.
     """
+    if plan.limit_sql is not None and plan.aggregate_limit is not None:
+        found = int(reader.rows(plan.limit_sql, plan.parameters)[0][0])
+        if found > plan.aggregate_limit:
+            raise QueryError("AggregateQueryRecordLimit exceeded. Cannot perform this operation.", code=0x8004E023)
     written: tuple[bytearray, ...] = ()
-    if write is None or plan.collections:
+    if plan.backwards:
+        rows = reader.rows(plan.sql, plan.parameters)
+        rows.reverse()
+        more = bool(rows)  # there is the page that it was asked from
+        written = (write(plan)(rows),) if write is not None and rows and not plan.collections else ()
+    elif write is None or plan.collections:
         rows = reader.rows(plan.sql, plan.parameters)
         more = plan.size is not None and len(rows) > plan.size
         if more:
@@ -110,19 +119,19 @@ class _Expanding:
 
 
 def _written(plan: Plan, reader: Reader, write: Write) -> tuple[list[Row], bool, tuple[bytearray, ...]]:
-    """The last row, whether more follow, and all rows written."""
+    """The first and the last row, whether more follow, and all rows written."""
     source = reader.stream(plan.sql, plan.parameters) if reader.dialect == "sqlite" else iter(
         reader.rows(plan.sql, plan.parameters)
     )  # fmt: skip
     pieces: list[bytearray] = []
-    last: list[Row] = []
+    ends: list[Row] = []
     left = plan.size
     while chunk := list(islice(source, CHUNK_ROWS if left is None else min(CHUNK_ROWS, left))):
         pieces.append(write(chunk))
-        last = chunk[-1:]
+        ends = [ends[0] if ends else chunk[0], chunk[-1]]
         if left is not None:
             left -= len(chunk)
-    return last, left == 0 and next(source, None) is not None, tuple(pieces)
+    return ends, left == 0 and next(source, None) is not None, tuple(pieces)
 
 
 def after(plan: Plan, row: Row) -> tuple[Any, ...] | None:

@@ -24,11 +24,16 @@ import msgspec
 
 from adjourn import config
 from adjourn.errors import PrivilegeDenied
+from adjourn.metadata.fiscal import USUAL, Calendar
 from adjourn.metadata.model import Catalog, Table
 from adjourn.metadata.privileges import Depth, Parent, Privilege
 from adjourn.store.contract import Dialect
 
 _UTC_TIME_ZONE_CODE = 92
+LANGUAGE_CODE = 1033
+"""The language of who has not said otherwise."""
+REPORTS_DEPTH = 3
+"""Levels of reports that a manager has, where the organization does not say otherwise."""
 _READ = "prvRead"
 
 
@@ -64,7 +69,8 @@ class Caller:
 
     timezone_code: Dataverse's number of his time zone (`metadata.timezones`); days and weeks in queries are his.
     is_administrator: he has every privilege at every moment, whatever the rows say; `holders` does not matter then.
-    initiating_user_id: who really called, when this user is impersonated.
+    initiating_user_id: who really called, when this user is impersonated. language_code: his language (an LCID).
+    calendar: his organization's weeks and fiscal years. reports_depth: how many levels of reports a manager has.
     """
 
     user_id: UUID
@@ -74,6 +80,9 @@ class Caller:
     is_administrator: bool = False
     initiating_user_id: UUID | None = None
     holders: tuple[Holder, ...] = ()
+    language_code: int = LANGUAGE_CODE
+    calendar: Calendar = USUAL
+    reports_depth: int = REPORTS_DEPTH
     forms: Hashable = field(init=False, compare=False, repr=False, default=None)
     """How far he may read what, in the few grades that the text of a predicate knows."""
 

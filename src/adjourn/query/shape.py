@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from typing import Any
 
-from adjourn.query.operators import classify
+from adjourn.query.conditions import classify
 from adjourn.query.resolve_links import VALUES_MAX
 from adjourn.query.tree import Collection, Condition, Filter, Link, Query
 
@@ -26,6 +26,7 @@ def shape(query: Query, conditions: list[Condition]) -> Iterator[Hashable]:
         query.distinct,
         query.total,
         query.language,
+        query.aggregate_limit is not None,
     )
     yield _filter(query.filter, conditions)
     yield tuple(_link(link, conditions) for link in query.links)
@@ -36,7 +37,8 @@ def shape(query: Query, conditions: list[Condition]) -> Iterator[Hashable]:
 
 def _attributes(attributes: Any) -> Hashable:
     return tuple(
-        (a.name, a.alias, a.aggregate, a.groupby, a.dategrouping, a.usertimezone, a.distinct) for a in attributes
+        (a.name, a.alias, a.aggregate, a.groupby, a.dategrouping, a.usertimezone, a.distinct, a.rowaggregate)
+        for a in attributes
     )
 
 

@@ -23,7 +23,8 @@ class Attribute:
     name: the column's logical name. alias: the name in the answer, if it is not the column's own.
     aggregate: None, "count" (rows), "countcolumn" (non-null values; `distinct` for distinct ones), "sum", "avg", "min",
     "max". groupby, dategrouping ("day", "week", "month", "quarter", "year", "fiscal-period", "fiscal-year"): a key of
-    an aggregate query; usertimezone False groups by UTC days.
+    an aggregate query; usertimezone False groups by UTC days. rowaggregate: "CountChildren", on the key of a table with a
+    hierarchy, answers how many records have this one as their parent.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Attribute:
     usertimezone: bool = True
     distinct: bool = False
     position: int = NEVER
+    rowaggregate: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +131,13 @@ class Collection:
 @dataclass(frozen=True, slots=True)
 class Page:
     """Which part of the answer. size: rows per page. number: from 1. after: the last row's sort keys and primary key, raw
-    values in the order of the sort (keyset paging); None: by number alone."""
+    values in the order of the sort (keyset paging); None: by number alone. before: the same of the first row of the page
+    that follows, for going back a page."""
 
     size: int | None = None
     number: int = 1
     after: tuple[Any, ...] | None = None
+    before: tuple[Any, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +146,7 @@ class Query:
 
     aggregate: every Attribute is a group key or an aggregate. top: rows in all. total: count the matching rows too.
     language: "odata" or "fetchxml"; the few differences of meaning hang on it (nulls in the answer, order of choices).
+    aggregate_limit: refuse to aggregate more rows than this.
     """
 
     table: str
@@ -157,6 +162,7 @@ class Query:
     page: Page = Page()
     total: bool = False
     language: str = "odata"
+    aggregate_limit: int | None = None
 
 
 def collections_of(query: Query | Link, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Collection]]:

@@ -22,6 +22,9 @@ T = TypeVar("T")
 Row = tuple[Any, ...]
 Parameters = Mapping[str, Any]
 Dialect = Literal["sqlite", "postgres"]
+SUM_OVERFLOW = "A number of the answer, such as a sum, does not fit into 64 bits."
+SUM_OVERFLOW_CODE = 0x80041136
+"""Dataverse's SqlArithmeticOverflow."""
 
 
 class Reader(Protocol):

@@ -23,7 +23,7 @@ from adjourn import config, runtime
 from adjourn.errors import AdjournError, Busy, InvalidRequest
 from adjourn.metadata.values import moment_text
 from adjourn.store import faults, migrations, statements
-from adjourn.store.contract import Dialect, Row, Transaction
+from adjourn.store.contract import SUM_OVERFLOW, SUM_OVERFLOW_CODE, Dialect, Row, Transaction
 from adjourn.store.postgres_text import adapt, translated
 from adjourn.store.postgres_units import Connection, PostgresReader, PostgresTransaction
 from adjourn.store.postgres_wake import Wake
@@ -88,6 +88,8 @@ class PostgresStore:
                 yield PostgresReader(connection, now)
                 # Not ROLLBACK, after which psycopg would prepare all its statements again.
                 _control(connection, "COMMIT")
+            except psycopg.errors.NumericValueOutOfRange as error:
+                raise InvalidRequest(SUM_OVERFLOW, code=SUM_OVERFLOW_CODE) from error
             except psycopg.OperationalError as error:
                 if not connection.closed:
                     raise

@@ -42,6 +42,7 @@ _TYPES: dict[ColumnType, tuple[str, str]] = {
     ColumnType.PICKLIST: ("INTEGER", "integer"),
     ColumnType.STATE: ("INTEGER", "integer"),
     ColumnType.STATUS: ("INTEGER", "integer"),
+    ColumnType.MULTISELECT: ("TEXT", "text"),
     ColumnType.MANAGEDPROPERTY: ("INTEGER", "integer"),
 }
 

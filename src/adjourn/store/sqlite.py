@@ -27,7 +27,7 @@ from adjourn.errors import InvalidRequest
 from adjourn.metadata.text import SCALAR_FUNCTIONS
 from adjourn.metadata.values import moment_text
 from adjourn.store import lock_files, migrations, statements
-from adjourn.store.contract import Dialect, Transaction
+from adjourn.store.contract import SUM_OVERFLOW, SUM_OVERFLOW_CODE, Dialect, Transaction
 from adjourn.store.files import FileFolder
 from adjourn.store.sqlite_units import SqliteReader, SqliteTransaction
 from adjourn.store.turn import Turn
@@ -129,6 +129,8 @@ class SqliteStore:
         except apsw.Error as error:
             if reader.ended:
                 raise reader.too_long() from error
+            if "integer overflow" in str(error):
+                raise InvalidRequest(SUM_OVERFLOW, code=SUM_OVERFLOW_CODE) from error
             raise
         finally:
             self._readers.discard(reader)

@@ -34,6 +34,7 @@ _TYPES = {
     ColumnType.PICKLIST: "Edm.Int32",
     ColumnType.STATE: "Edm.Int32",
     ColumnType.STATUS: "Edm.Int32",
+    ColumnType.MULTISELECT: "Edm.String",
     ColumnType.LOOKUP: "Edm.Guid",
     ColumnType.OWNER: "Edm.Guid",
     ColumnType.CUSTOMER: "Edm.Guid",

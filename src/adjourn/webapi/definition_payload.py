@@ -28,6 +28,7 @@ _KINDS: dict[str, ColumnType] = {
         ColumnType.BOOLEAN,
         ColumnType.DATETIME,
         ColumnType.PICKLIST,
+        ColumnType.MULTISELECT,
         ColumnType.FILE,
     )
 }
@@ -131,8 +132,10 @@ def column(body: Body) -> Entry:
     _formats(body, entry, kind)
     if kind == "Boolean":
         _yes_no(body, entry)
-    if kind == "Picklist":
+    if kind in ("Picklist", "MultiSelectPicklist"):
         _picklist(body, entry)
+    if kind == "MultiSelectPicklist" and "default" in entry:
+        raise _wrong(f"{kind}AttributeMetadata", "a column of several choices has no default value")
     return entry
 
 

@@ -24,7 +24,7 @@ _ATTRIBUTES: dict[ColumnType, str] = {
     ColumnType.CUSTOMER: "Lookup",
 }
 """Whose metadata type is not named like the column's type."""
-_TYPE_CODES = {ColumnType.DATE: "DateTime", ColumnType.FILE: "Virtual"}
+_TYPE_CODES = {ColumnType.DATE: "DateTime", ColumnType.FILE: "Virtual", ColumnType.MULTISELECT: "Virtual"}
 _FORMATS: dict[ColumnType, Document] = {
     ColumnType.STRING: {"Format": "Text", "FormatName": {"Value": "Text"}},
     ColumnType.MEMO: {"Format": "TextArea", "FormatName": {"Value": "TextArea"}},
@@ -197,7 +197,7 @@ def attribute(table: Table, column: Column) -> Document:
         document["Targets"] = list(column.targets)
     if column.type is ColumnType.BOOLEAN:
         document["DefaultValue"] = bool(column.default)
-    elif column.type.is_choice:
+    elif column.type.is_choice or column.type is ColumnType.MULTISELECT:
         document["DefaultFormValue"] = column.default if column.default is not None else -1
     if column.type is ColumnType.FILE:
         document["MaxSizeInKB"] = column.size_kb_max or 131_072
@@ -214,7 +214,7 @@ def option_set(table: Table, column: Column) -> Document | None:
         "MetadataId": metadata_id(table.logical, column.logical, "OptionSet"),
         "HasChanged": None,
         "Name": column.choice.name,
-        "OptionSetType": column.type.value,
+        "OptionSetType": "Picklist" if column.type is ColumnType.MULTISELECT else column.type.value,
         "IsGlobal": False,
         "IsCustomOptionSet": column.custom,
         "IsManaged": not column.custom,
@@ -257,7 +257,7 @@ def many_to_one(found: Relationship, tables: dict[str, Table]) -> Document:
         "IsManaged": not custom,
         "IsCustomizable": _managed(custom),
         "IsValidForAdvancedFind": True,
-        "IsHierarchical": False,
+        "IsHierarchical": found.hierarchical,
         "ReferencedAttribute": found.referenced_column,
         "ReferencedEntity": found.referenced,
         "ReferencedEntityNavigationPropertyName": found.name,

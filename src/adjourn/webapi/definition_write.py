@@ -152,6 +152,7 @@ def _create_relationship(exchange: Exchange, service: Service, segments: list[Se
         relationship = {
             "schema": name,
             "referenced": body.get("ReferencedEntity"),
+            "hierarchical": body.get("IsHierarchical") is True,
             "referencing": body.get("ReferencingEntity"),
             "delete": cascade.get("Delete") if isinstance(cascade, dict) else None,
         }

@@ -257,7 +257,7 @@ class _Maker:
         return found if self.style.nulls else f"U if {value} is None else {found}"
 
     def label(self, column: Column, value: str) -> str:
-        if column.choice is not None:
+        if column.choice is not None and column.type is not ColumnType.MULTISELECT:
             labels: dict[Any, Any] = {option.value: option.label for option in column.choice.options.values()}
             return f"{self.constant(labels)}.get({value}, U)"
         if column.type in (ColumnType.INTEGER, ColumnType.BIGINT):

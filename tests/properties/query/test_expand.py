@@ -17,9 +17,10 @@ from tests.properties.query.world import CALLER, CATALOG, NOW
 from adjourn.metadata.model import ManyToMany, Relationship
 from adjourn.query import result
 from adjourn.query.compile import compile
+from adjourn.query.conditions import Asked
 from adjourn.query.evaluate import evaluate
 from adjourn.query.odata_related import along, child_table, holds_for_null, lambda_link, near_and_far
-from adjourn.query.operators import OPERATORS, Asked
+from adjourn.query.operators import OPERATORS
 from adjourn.query.result import Children
 from adjourn.query.tree import Attribute, Collection, Condition, Filter, Link, Order, Page, Query, Related
 from adjourn.store.contract import Reader, Store

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from adjourn.metadata.catalog import load
 from adjourn.metadata.model import Column, ColumnType
 from adjourn.metadata.values import moment_text
+from adjourn.query.conditions import family
+from adjourn.query.hierarchy import Related as RelatedTest
+from adjourn.query.hierarchy import relationship_of
 from adjourn.query.literals import Circumstances
-from adjourn.query.operators import OPERATORS, family
+from adjourn.query.operators import OPERATORS
 from adjourn.query.security import Caller
 from adjourn.query.tree import Attribute, Condition, Filter, Link, Order, Page, Query, Related
 from adjourn.store.contract import Dialect, Store, Transaction
@@ -25,11 +28,11 @@ TEXTS = (None, "", "a", "A", "ab", "aB%", "Ärger", "ärger", "a_b", "[x]", "Zo�
 PATTERNS = (*[text for text in TEXTS if text], "%", "a%", "%b", "_", "[a-c]%", "[^a]%", "%[%]", "ä%", "%r", "a_b%", "[")
 PAIRS = ((0, 0), (1, 10), (3, 30), (3, 31), (3, 32))
 COLUMNS = {
-    "systemuser": ("systemuserid", "fullname", "businessunitid"),
+    "systemuser": ("systemuserid", "fullname", "businessunitid", "parentsystemuserid"),
     "team": ("teamid", "name"),
     "businessunit": ("businessunitid", "name"),
     "teammembership": ("teammembershipid", "systemuserid", "teamid"),
-    "account": ("accountid", "name", "revenue", "numberofemployees", "statecode", "createdon", "primarycontactid"),
+    "account": ("accountid", "name", "revenue", "numberofemployees", "statecode", "createdon", "primarycontactid", "parentaccountid"),
     "contact": ("contactid", "fullname", "birthdate", "donotemail", "gendercode", "parentcustomerid", "createdon"),
     "fileattachment": ("fileattachmentid", "filename", "filesizeinbytes", "objectid", "objectidtypecode"),
     "asyncoperation": (
@@ -67,7 +70,13 @@ def build(seed: int, jobs: int = 30) -> dict[str, list[dict[str, Any]]]:
     world: dict[str, list[dict[str, Any]]] = {
         "businessunit": [{"businessunitid": id_, "name": f"Unit {id_[-1]}"} for id_ in UNITS],
         "systemuser": [
-            {"systemuserid": id_, "fullname": pick(TEXTS), "businessunitid": pick([*UNITS, None])} for id_ in USERS
+            {
+                "systemuserid": id_,
+                "fullname": pick(TEXTS),
+                "businessunitid": pick([*UNITS, None]),
+                "parentsystemuserid": pick([*USERS, None]),
+            }
+            for id_ in USERS
         ],
         "team": [{"teamid": id_, "name": pick(TEXTS)} for id_ in TEAMS],
         "teammembership": [
@@ -83,6 +92,7 @@ def build(seed: int, jobs: int = 30) -> dict[str, list[dict[str, Any]]]:
                 "statecode": pick((0, 1)),
                 "createdon": moment(),
                 "primarycontactid": pick([None, *contacts]),
+                "parentaccountid": pick([None, *accounts]),
             }
             for id_ in accounts
         ],
@@ -222,8 +232,8 @@ def conditions(draw: Any, table: str, entities: tuple[tuple[str, str], ...] = ()
     fitting = [
         operator
         for operator in OPERATORS.values()
-        if operator.test is not None
-        and family(found) in operator.families
+        if family(found) in operator.families
+        and not (isinstance(operator.test, RelatedTest) and relationship_of(found, CATALOG) is None)
         and not (getattr(operator.test, "clock", False) and found.type is ColumnType.DATE)
     ]
     operator = draw(st.sampled_from(fitting))
@@ -236,6 +246,10 @@ def conditions(draw: Any, table: str, entities: tuple[tuple[str, str], ...] = ()
         return Condition(name, operator.name, (), entity, (entity, draw(st.sampled_from(like))))
     if family(found) == "D" and operator.arity == 1 and "-x-" in operator.name:
         values: tuple[Any, ...] = (draw(st.sampled_from((1, "2", 7, 30, 5000, 10**9))),)
+    elif "fiscal" in operator.name and operator.arity:
+        periods = (draw(st.sampled_from((1, "2", 3, 4))),) if "period" in operator.name else ()
+        years = (draw(st.sampled_from((2025, "2026", 2027, 99_999))),) if "year" in operator.name else ()
+        values = (*periods, *years)
     else:
         count = draw(st.integers(1, 4)) if operator.arity is None else operator.arity
         nullable = st.none() if draw(st.integers(0, 19)) == 0 else st.nothing()

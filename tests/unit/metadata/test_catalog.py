@@ -31,7 +31,7 @@ FACTS = {
     "import": (20, 9, 13),
     "importfile": (35, 24, 15),
     "importlog": (24, 6, 2),
-    "organization": (15 + 5, 3, 3),
+    "organization": (15 + 13, 18, 3),
     "pluginassembly": (38, 13, 8),
     "plugintracelog": (25, 5, 5),
     "plugintype": (31, 4, 8),

@@ -29,7 +29,8 @@ def test_a_fetchxml_cookie_names_the_order_columns_and_the_key() -> None:
 
 @pytest.mark.parametrize("name", ["a", None, "<ä>%25&quot;'", ""])
 def test_a_fetchxml_cookie_comes_back_in_each_form_in_which_clients_send_it(name: str | None) -> None:
-    expected = Position(2, (name, "{" + ID.upper() + "}"))
+    keys = (name, "{" + ID.upper() + "}")
+    expected = Position(2, keys, before=keys)
     inner, annotation = cookie.encode_fetchxml(rows(name)), cookie.encode_annotation(rows(name))
     assert inner is not None
     assert annotation is not None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 from tests.unit.query.core.questions import NOW, plan, where, window
@@ -79,10 +80,19 @@ def test_a_query_function_is_the_operator_of_the_same_meaning(function: str, ope
     assert ODATA_FUNCTIONS[function] == operator
 
 
-@pytest.mark.parametrize("operator", ["this-fiscal-year", "under", "eq-userlanguage", "contain-values"])
-def test_an_operator_that_is_not_supported_is_refused_by_name(operator: str) -> None:
-    with pytest.raises(QueryError, match=f"'{operator}' is not supported"):
-        plan(where(Condition("createdon", operator)))
+@pytest.mark.parametrize(
+    ("operator", "column", "message"),
+    [
+        ("under", "createdon", "does not fit column 'createdon'"),
+        ("under", "asyncoperationid", "needs a hierarchy"),
+        ("eq-userlanguage", "name", "does not fit column 'name'"),
+        ("contain-values", "statecode", "does not fit column 'statecode'"),
+    ],
+)
+def test_an_operator_that_does_not_fit_its_column_is_refused(operator: str, column: str, message: str) -> None:
+    with pytest.raises(QueryError, match=message) as refusal:
+        plan(where(Condition(column, operator, () if operator == "eq-userlanguage" else (str(UUID(int=1)),))))
+    assert refusal.value.code == 0x80041120
 
 
 @pytest.mark.parametrize(

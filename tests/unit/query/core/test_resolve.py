@@ -37,12 +37,14 @@ REFUSED = {
     "aggregate unknown": (jobs_by_state(columns=(Attribute("name", "n", "median"),)), 0x8004111A, "count"),
     "sum of a text": (jobs_by_state(columns=(Attribute("name", "n", "sum"),)), 0x8004112F, "String"),
     "grouped and aggregated": (
-        jobs_by_state(columns=(Attribute("depth", "a", groupby=True), Attribute("depth", "b", "sum"))), 0x80041137, "both",
+        jobs_by_state(columns=(Attribute("depth", "a", "sum", groupby=True),)), 0x80041137, "both",
     ),
     "date grouping": (jobs_by_state(columns=(Attribute("createdon", "a", groupby=True, dategrouping="hour"),)), 0x80041135, "hour"),
-    "fiscal grouping": (
-        jobs_by_state(columns=(Attribute("createdon", "a", groupby=True, dategrouping="fiscal-year"),)), 0x80041135, "not supp",
+    "children of what is no tree": (
+        fetch(columns=(Attribute("asyncoperationid", "n", rowaggregate="CountChildren"),)), 0x8004112F, "hierarchical",
     ),
+    "children without alias": (fetch(columns=(Attribute("asyncoperationid", rowaggregate="CountChildren"),)), 0x8004110B, "alias"),
+    "another row aggregate": (fetch(columns=(Attribute("asyncoperationid", "n", rowaggregate="Sum"),)), 0x8004111A, "CountChildren"),
     "order by column": (jobs_by_state(orders=(Order("statecode"),)), 0x80041131, "names an alias"),
     "order by alias": (fetch(orders=(Order(alias="name"),)), 0x80041132, "aggregate query only"),
     "distinct by another column": (fetch(distinct=True, orders=(Order("depth"),)), 0x80041131, "column of the answer"),

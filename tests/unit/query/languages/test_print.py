@@ -222,10 +222,6 @@ def test_what_odata_cannot_say_is_refused_by_name(query: Query, message: str) ->
             ),
             "'asyncoperationid' is not among that",
         ),
-        (
-            made(aggregate=True, columns=(Attribute("depth", groupby=True), Attribute("depth", "m", "max"))),
-            "both grouped and aggregated",
-        ),
     ],
 )
 def test_what_fetchxml_cannot_say_is_refused_by_name(query: Query, message: str) -> None:

@@ -1,0 +1,163 @@
+"""Questions about values: compared, one of several, between, like, null, choices, several choices, columns with columns."""
+
+from __future__ import annotations
+
+from tests.queries.asking import c, many, where
+from tests.queries.world import ACCOUNTS, guid
+
+TRIP = guid(1003)
+
+NUMBERS = (
+    where("new_seats eq 4", c("new_seats", "eq", 4)),
+    where("new_seats eq 99", c("new_seats", "eq", 99)),
+    where("new_seats ne 4", c("new_seats", "ne", 4)),
+    where("new_seats ne 0", c("new_seats", "neq", 0)),
+    where("new_price ne 1", c("new_price", "neq", "1")),
+    where("new_open ne true", c("new_open", "neq", 1)),
+    where("new_seats gt 1", c("new_seats", "gt", 1)),
+    where("new_seats ge 4", c("new_seats", "ge", 4)),
+    where("new_seats lt 0", c("new_seats", "lt", 0)),
+    where("new_seats le 0", c("new_seats", "le", "0")),
+    where("4 lt new_seats", c("new_seats", "gt", 4)),
+    where("new_seats eq 2147483647", c("new_seats", "eq", 2147483647)),
+    where("new_price eq 1.0001", c("new_price", "eq", "1.0001")),
+    where("new_price gt 1.00005", c("new_price", "gt", "1.00005")),
+    where("new_price lt 1.00005", c("new_price", "lt", "1.00005")),
+    where("new_price ge -2.5", c("new_price", "ge", "-2.5")),
+    where("new_price eq 10000000000", c("new_price", "eq", "1e10")),
+    where("new_rate eq 1.5", c("new_rate", "eq", "1.5")),
+    where("new_rate le -0.02", c("new_rate", "le", "-0.02")),
+    where("new_weight eq 12.25", c("new_weight", "eq", "12.25")),
+    where("new_weight lt 0", c("new_weight", "lt", "0")),
+    where("new_count ge 1099511627776", c("new_count", "ge", 1099511627776)),
+    where("new_seats in (0,4)", c("new_seats", "in", 0, 4)),
+    where("new_seats in (4)", c("new_seats", "in", 4)),
+    where(many("In", "new_seats", 1, 2, 99), c("new_seats", "in", 1, 2, 99)),
+    where(many("In", "new_price", "1", "1.00005", "0"), c("new_price", "in", "1", "1.00005", "0")),
+    where(many("In", "new_kind", 1, 3), c("new_kind", "in", 1, 3)),
+    where(many("NotIn", "new_seats", 0, 4), c("new_seats", "not-in", 0, 4)),
+    where(many("NotIn", "new_price", "1.00005"), c("new_price", "not-in", "1.00005")),
+    where(many("NotIn", "new_name", "a", "Ärger"), c("new_name", "not-in", "a", "Ärger")),
+    where(many("Between", "new_seats", 1, 4), c("new_seats", "between", 1, 4)),
+    where(many("Between", "new_price", "0", "1"), c("new_price", "between", "0", "1")),
+    where(many("Between", "new_seats", 4, 1), c("new_seats", "between", 4, 1)),
+    where(many("NotBetween", "new_seats", 1, 4), c("new_seats", "not-between", 1, 4)),
+    where(many("NotBetween", "new_weight", "0", "1"), c("new_weight", "not-between", "0", "1")),
+    where(many("NotBetween", "new_rate", "-1", "1"), c("new_rate", "not-between", "-1", "1")),
+    where("new_seats eq null", c("new_seats", "null")),
+    where("new_seats ne null", c("new_seats", "not-null")),
+)  # fmt: skip
+
+TEXTS = (
+    where("new_name eq 'A'", c("new_name", "eq", "A")),
+    where("new_name eq 'ÄRGER'", c("new_name", "eq", "ÄRGER")),
+    where("new_name eq ''", c("new_name", "eq", "")),
+    where("new_name ne 'a'", c("new_name", "ne", "a")),
+    where("new_name ne 'ärger'", c("new_name", "neq", "ärger")),
+    where("new_name in ('A','zoë')", c("new_name", "in", "A", "zoë")),
+    where("contains(new_name,'a')", c("new_name", "like", "%a%")),
+    where("contains(new_name,'Ä')", c("new_name", "like", "%Ä%")),
+    where("contains(new_name,'_')", c("new_name", "like", "%_%")),
+    where("contains(new_name,'[_]')", c("new_name", "like", "%[_]%")),
+    where("contains(new_note,'TEXT')", c("new_note", "like", "%TEXT%")),
+    where(None, c("new_name", "like", "[a-c]%")),
+    where(None, c("new_name", "like", "[^a]%")),
+    where(None, c("new_name", "like", "a_b")),
+    where(None, c("new_name", "like", "%")),
+    where("not contains(new_name,'a')", c("new_name", "not-like", "%a%")),
+    where("not contains(new_name,'ß')", c("new_name", "not-like", "%ß%")),
+    where(None, c("new_note", "not-like", "long%t")),
+    where("startswith(new_name,'con')", c("new_name", "begins-with", "con")),
+    where("startswith(new_name,'Ä')", c("new_name", "begins-with", "Ä")),
+    where("startswith(new_note,'x[%]')", c("new_note", "begins-with", "x[%]")),
+    where("not startswith(new_name,'a')", c("new_name", "not-begin-with", "a")),
+    where("not startswith(new_name,'con')", c("new_name", "not-begin-with", "CON")),
+    where("not startswith(new_note,'l')", c("new_note", "not-begin-with", "l")),
+    where("endswith(new_name,'B%')", c("new_name", "ends-with", "B%")),
+    where("endswith(new_name,'LTD')", c("new_name", "ends-with", "LTD")),
+    where("endswith(new_note,'text')", c("new_note", "ends-with", "text")),
+    where("not endswith(new_name,'b')", c("new_name", "not-end-with", "b")),
+    where("not endswith(new_name,'ë')", c("new_name", "not-end-with", "ë")),
+    where("not endswith(new_note,'Y')", c("new_note", "not-end-with", "Y")),
+    where("new_name eq null", c("new_name", "null")),
+    where("new_name ne null and new_note eq null", c("new_name", "not-null"), c("new_note", "null")),
+    where("new_target eq 'account'", c("new_target", "eq", "account")),
+    where(None, c("new_target", "eq", 1)),
+    where(None, c("new_target", "in", 10099, "account")),
+    where(None, c("new_target", "ne", "10099")),
+)  # fmt: skip
+
+CHOICES = (
+    where("new_kind eq 2", c("new_kind", "eq", 2)),
+    where("new_kind ne 2", c("new_kind", "ne", 2)),
+    where("new_kind gt 1", c("new_kind", "gt", 1)),
+    where("new_kind le 2", c("new_kind", "le", 2)),
+    where(many("Between", "new_kind", 2, 3), c("new_kind", "between", 2, 3)),
+    where("new_open eq true", c("new_open", "eq", 1)),
+    where("new_open", c("new_open", "eq", "true")),
+    where("new_open eq false", c("new_open", "eq", 0)),
+    where("new_open ne false", c("new_open", "ne", 0)),
+    where("not (new_open eq true)", c("new_open", "ne", 1)),
+    where(many("ContainValues", "new_tags", 1), c("new_tags", "contain-values", 1)),
+    where(many("ContainValues", "new_tags", 10, 10000), c("new_tags", "contain-values", 10, 10000)),
+    where(many("ContainValues", "new_tags", 100), c("new_tags", "contain-values", 100)),
+    where(many("ContainValues", "new_tags", 5), c("new_tags", "contain-values", 5)),
+    where(many("DoesNotContainValues", "new_tags", 1), c("new_tags", "not-contain-values", 1)),
+    where(many("DoesNotContainValues", "new_tags", 1, 100), c("new_tags", "not-contain-values", 1, 100)),
+    where(many("DoesNotContainValues", "new_tags", 10000), c("new_tags", "not-contain-values", 10000)),
+    where("new_tags eq '1,10'", c("new_tags", "eq", "10,1")),
+    where("new_tags ne '1'", c("new_tags", "ne", "1")),
+    where("new_tags eq null", c("new_tags", "null")),
+    where("new_tags ne null", c("new_tags", "not-null")),
+    where(many("In", "new_tags", "1", "10,1"), c("new_tags", "in", "1", "1,10")),
+    where(many("NotIn", "new_tags", "1"), c("new_tags", "not-in", "1")),
+)  # fmt: skip
+
+LOOKUPS = (
+    where(f"new_tripid eq {TRIP}", c("new_tripid", "eq", TRIP)),
+    where(f"new_tripid ne {TRIP}", c("new_tripid", "ne", "{" + TRIP.upper() + "}")),
+    where(f"_new_accountid_value eq {ACCOUNTS[1]}", c("new_accountid", "eq", ACCOUNTS[1])),
+    where(f"_new_accountid_value ne {ACCOUNTS[1]}", c("new_accountid", "ne", ACCOUNTS[1])),
+    where("_new_accountid_value eq null", c("new_accountid", "null")),
+    where("_new_parentid_value ne null", c("new_parentid", "not-null")),
+    where(many("In", "new_accountid", *ACCOUNTS[2:5]), c("new_accountid", "in", *ACCOUNTS[2:5])),
+    where(many("NotIn", "new_accountid", *ACCOUNTS[:6]), c("new_accountid", "not-in", *ACCOUNTS[:6])),
+    where("new_AccountId/name eq 'contoso'", table="new_trip"),
+    where("new_AccountId/primarycontactid/fullname ne 'a'", table="new_trip"),
+    where("new_ParentId/new_ParentId/new_seats gt 1", table="new_trip"),
+)  # fmt: skip
+
+COLUMNS = (
+    where("new_seats eq new_taken", c("new_seats", "eq", valueof="new_taken")),
+    where("new_seats ne new_taken", c("new_seats", "ne", valueof="new_taken")),
+    where("new_seats gt new_taken", c("new_seats", "gt", valueof="new_taken")),
+    where("new_seats le new_taken", c("new_seats", "le", valueof="new_taken")),
+    where("new_start ge new_end", c("new_start", "ge", valueof="new_end")),
+    where("new_start lt new_end", c("new_start", "lt", valueof="new_end")),
+    where("new_start eq new_end", c("new_start", "eq", valueof="new_end")),
+    where("new_name eq new_note", c("new_name", "eq", valueof="new_note")),
+    where("new_name ne new_name", c("new_name", "ne", valueof="new_name")),
+)  # fmt: skip
+
+TOGETHER = (
+    where(
+        "new_seats eq 4 and new_name ne null and new_open eq true",
+        c("new_seats", "eq", 4), c("new_name", "not-null"), c("new_open", "eq", 1),
+    ),
+    where("new_seats eq 4 or new_kind eq 1", c("new_seats", "eq", 4), c("new_kind", "eq", 1), kind="or"),
+    where("not (new_seats eq 4 or new_kind eq 1)", c("new_seats", "ne", 4), c("new_kind", "ne", 1)),
+    where("not (new_seats gt 1)", c("new_seats", "le", 1), c("new_seats", "null"), kind="or"),
+    where(
+        "(new_seats gt 1 or new_seats eq null) and (new_kind eq 2 or not (new_price ge 1))",
+        f"<filter type='or'>{c('new_seats', 'gt', 1)}{c('new_seats', 'null')}</filter>",
+        f"<filter type='or'>{c('new_kind', 'eq', 2)}{c('new_price', 'lt', 1)}{c('new_price', 'null')}</filter>",
+    ),
+    where(
+        "(new_seats eq 4 and new_kind eq 1) or (new_seats eq 2 and new_kind eq 2)",
+        f"<filter>{c('new_seats', 'eq', 4)}{c('new_kind', 'eq', 1)}</filter>",
+        f"<filter>{c('new_seats', 'eq', 2)}{c('new_kind', 'eq', 2)}</filter>",
+        kind="or",
+    ),
+)  # fmt: skip
+
+QUESTIONS = (*NUMBERS, *TEXTS, *CHOICES, *LOOKUPS, *COLUMNS, *TOGETHER)
