@@ -51,6 +51,9 @@ GROUP_SECONDS_MAX = 0.005
 # Jobs (design §9)
 JOB_SECONDS_MAX = 120.0
 JOB_GRACE_SECONDS = 2.0
+"""How long a handler that was asked to stop has for it, before its task is cancelled or its own process is ended."""
+JOB_MEMORY_BYTES_MAX = 1024 * 1024 * 1024
+"""Of an executor process that runs one isolated job; more is taken for a fault, and costs the job, not the machine."""
 RETRY_FIRST_SECONDS = 10.0
 RETRY_LONGEST_SECONDS = 3600.0
 RETRY_JITTER = 0.10

@@ -49,6 +49,8 @@ STEP_UNEXPECTED = 0x80040224
 JOB_TYPE_UNKNOWN = 0x80044303
 JOB_CANCELED = 0x80044171
 JOB_TIMED_OUT = 0x80081111
+JOB_CRASHED = 0x8004418D
+"""The process that ran it died, also by reaching its memory limit."""
 
 
 class AdjournError(Exception):

@@ -13,6 +13,7 @@ import click
 from adjourn.cli.options import database_option, opened
 from adjourn.cli.table import print_table, text
 from adjourn.jobs import explain
+from adjourn.jobs.states import STATE_OF, Status
 from adjourn.metadata.model import Reference
 from adjourn.pipeline.call import Call, Request
 from adjourn.pipeline.read import python_row
@@ -79,6 +80,7 @@ def show(job: UUID, database: str) -> None:
         request = Request("Retrieve", {"Target": Reference("asyncoperation", job), "ColumnSet": None})
         record = service.execute(request, call)["BusinessEntity"]
         why = _why(service, job)
+        told = _story(service, job)
     for name in sorted(record.values):
         if record.values[name] is not None:
             lines = str(record.values[name]).splitlines() if name == "message" else [text(record.values[name])]
@@ -86,6 +88,19 @@ def show(job: UUID, database: str) -> None:
             for line in lines[1:]:
                 click.echo(f"{'':<28}{line}")
     click.echo(f"{'why':<28}{why}")
+    for index, entry in enumerate(told):
+        line = "  ".join(text(value) for value in entry if value is not None)
+        click.echo(f"{'history' if index == 0 else '':<28}{line}")
+
+
+@jobs.command("history")
+@click.argument("job", type=JobId())
+@database_option
+def show_history(job: UUID, database: str) -> None:
+    """What people, retries, pauses, rescues and its token did to a job."""
+    with _opened(database) as (service, _):
+        told = _story(service, job)
+    print_table(["when", "event", "statuses", "by", "why"], told)
 
 
 @jobs.command()
@@ -99,7 +114,20 @@ def why(job: UUID, database: str) -> None:
 
 def _why(service: Service, job: UUID) -> str:
     with service.store.read() as reader:
-        return explain.why(reader, job)
+        return explain.why(reader, job, service.store)
+
+
+def _story(service: Service, job: UUID) -> list[list[Any]]:
+    with service.store.read() as reader:
+        told = explain.story(reader, job)
+    return [
+        [entry.on, entry.event, f"{_pair(entry.was)} -> {_pair(entry.became)}", entry.by_name or entry.by, entry.detail]
+        for entry in told
+    ]
+
+
+def _pair(status: Status) -> str:
+    return f"{int(STATE_OF[status])}/{int(status)}"
 
 
 def _action(name: str, help_text: str, values: Callable[..., dict[str, Any]]) -> None:

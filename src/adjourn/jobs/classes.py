@@ -16,6 +16,8 @@ MAIL = ResourceClass("mail", (2, 6, 11), 2)
 MAINTENANCE = ResourceClass("maintenance", (9, 16, 18, 19, 20, 22, 24, 25, 27, 31), 2)
 
 CLASSES = (PLUGINS, REQUESTS, WORKFLOWS, BULK, MAIL, MAINTENANCE)
+PLATFORM_TYPES = frozenset(MAINTENANCE.operation_types)
+"""Jobs that the platform runs by itself: nobody cancels, pauses or resumes them."""
 _OF_TYPE = {kind: found for found in CLASSES for kind in found.operation_types}
 SLOT_CLASSES = tuple(found for found in CLASSES if found.threads == 0)
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from typing import NamedTuple
 from uuid import UUID
 
+from adjourn import config
+from adjourn.jobs import history
 from adjourn.jobs.classes import class_of
+from adjourn.jobs.history import Told, shown
+from adjourn.jobs.outcomes import RUNS_MAX
 from adjourn.jobs.queue import missing, running
 from adjourn.jobs.statements import statements
-from adjourn.jobs.states import LABELS, STATE_OF, Status, WaitReason
-from adjourn.store.contract import Reader
+from adjourn.jobs.states import LABELS, STATE_OF, State, Status, WaitReason
+from adjourn.store.contract import Reader, Store
+
+_AHEAD_MAX = 100_000
+"""Jobs are counted up to here; beyond it nobody waits for the exact number."""
 
 
 def examine(reader: Reader) -> list[str]:
@@ -23,52 +32,140 @@ def examine(reader: Reader) -> list[str]:
     return findings
 
 
-def why(reader: Reader, job_id: UUID) -> str:
-    """A sentence on what a job is doing or waiting for, naming the job, moment or limit. Raises NotFound."""
+def why(reader: Reader, job_id: UUID, store: Store | None = None) -> str:
+    """A sentence on what a job is doing or waiting for, naming the job, moment, person or limit. Raises NotFound.
+
+    store: to say also where its worker is, and which step holds the writer.
+    """
     sql = statements(reader.dialect)
     rows = reader.rows(sql.why, {"id": str(job_id)})
     if not rows:
         raise missing(job_id)
-    (
-        status_code, reason, detail, until, operation_type, sequence, key, token, worker, started, friendly, completed,
-        progress, percent, blocked,
-    ) = rows[0]  # fmt: skip
-    status = Status(status_code)
-    if status is Status.WAITING_FOR_RESOURCES:
-        found = class_of(operation_type)
-        ahead = reader.rows(sql.ahead, {"type": operation_type, "sequence": sequence})[0][0]
-        busy = sum(count for kind, count in running(reader).items() if kind in found.operation_types)
-        return f"It is ready and waits for a free slot of class {found.name}: {ahead:,} ahead of it, {busy:,} running."
-    if STATE_OF[status] is STATE_OF[Status.SUCCEEDED]:
-        return f"It is {LABELS[status]} since {_shown(completed)}{': ' + friendly if friendly else ''}."
-    if status is not Status.WAITING:
-        part = (
-            f", {progress or ''} {percent if percent is not None else ''}{'%' if percent is not None else ''}"
-            if progress or percent
-            else ""
-        )
-        asked = {Status.PAUSING: " It was asked to pause.", Status.CANCELING: " It was asked to stop."}.get(status, "")
-        return f"Worker {worker} has run it since {_shown(started)}{part}.{asked}"
-    if blocked:
-        heads = reader.rows(sql.blocker, {"key": key})
-        if not heads:
-            return f"It waits behind earlier jobs of the token '{token or key}'."
-        head_id, name, head_status, head_until = heads[0]
-        moment = f", postponed until {_shown(head_until)}" if head_until else ""
-        return (
-            f"It waits behind job {head_id} '{name}' of the same token, which is {LABELS[Status(head_status)]}{moment}."
-        )
-    match reason:
+    job = _Standing(*rows[0])
+    status = Status(job.status)
+    match STATE_OF[status]:
+        case State.READY:
+            return _ready(reader, job) + _held_up(store)
+        case State.COMPLETED:
+            text = f": {job.friendly.rstrip('.')}" if job.friendly else ""
+            return f"It is {LABELS[status]} since {shown(job.completed)}{text}."
+        case State.LOCKED:
+            return _locked(reader, job, status, store) + _held_up(store)
+    return _blocked(reader, job) if job.blocked else _waiting(reader, job)
+
+
+def story(reader: Reader, job_id: UUID) -> list[Told]:
+    """What happened to a job besides its plain run, the oldest first. Raises NotFound."""
+    rows = reader.rows(statements(reader.dialect).sequence_of, {"id": str(job_id)})
+    if not rows:
+        raise missing(job_id)
+    return history.read(reader, rows[0][0])
+
+
+class Progress(NamedTuple):
+    """How far a job's handler says it is."""
+
+    text: str | None
+    percent: int | None
+
+
+def progress(reader: Reader, job_id: UUID) -> Progress:
+    """What the handler said last. Raises NotFound."""
+    rows = reader.rows(statements(reader.dialect).why, {"id": str(job_id)})
+    if not rows:
+        raise missing(job_id)
+    job = _Standing(*rows[0])
+    return Progress(job.progress, job.percent)
+
+
+class _Standing(NamedTuple):
+    """The columns of the statement `why`."""
+
+    status: int
+    reason: str | None
+    detail: str | None
+    until: str | None
+    operation_type: int
+    sequence: int
+    key: str | None
+    token: str | None
+    worker: str | None
+    started: str | None
+    friendly: str | None
+    completed: str | None
+    progress: str | None
+    percent: int | None
+    blocked: bool
+    retry_count: int | None
+    person: str
+    """Who postponed, paused or canceled it last; else who made it."""
+
+
+def _ready(reader: Reader, job: _Standing) -> str:
+    found = class_of(job.operation_type)
+    types = list(found.operation_types)
+    wanted = {
+        "types": types if reader.dialect == "postgres" else json.dumps(types),
+        "sequence": job.sequence,
+        "limit": _AHEAD_MAX + 1,
+    }
+    ahead = reader.rows(statements(reader.dialect).ahead, wanted)[0][0]
+    busy = sum(count for kind, count in running(reader).items() if kind in found.operation_types)
+    number = f"more than {_AHEAD_MAX:,}" if ahead > _AHEAD_MAX else f"{ahead:,}"
+    return f"It is ready and waits for a free slot of class {found.name}: {number} ahead of it, {busy:,} running."
+
+
+def _locked(reader: Reader, job: _Standing, status: Status, store: Store | None) -> str:
+    signs = store.worker_signs(job.worker) if store is not None and job.worker is not None else None
+    percent = f"{job.percent} %" if job.percent is not None else ""
+    progress = ", ".join(part for part in (job.progress or "", percent) if part)
+    text = f"Worker {job.worker}{' (' + signs + ')' if signs else ''} has run it since {shown(job.started)}"
+    text += f"; its progress: {progress}." if progress else "."
+    if status is Status.CANCELING:
+        return f"{text} {_person(reader, job)} has canceled it: it ends when its handler lets go."
+    if status is Status.PAUSING:
+        done = "paused it" if job.until is None else f"postponed it until {shown(job.until)}"
+        return f"{text} {_person(reader, job)} has {done}: it waits when its handler lets go."
+    return text
+
+
+def _blocked(reader: Reader, job: _Standing) -> str:
+    own = ""
+    if job.until is not None:
+        own = f" It is itself postponed until {shown(job.until)} by {_person(reader, job)}."
+    heads = reader.rows(statements(reader.dialect).blocker, {"key": job.key})
+    if not heads:
+        return f"It waits behind earlier jobs of the token '{job.token or job.key}'.{own}"
+    head_id, name, head_status, head_until = heads[0]
+    moment = f", postponed until {shown(head_until)}" if head_until and head_status == Status.WAITING else ""
+    return f"It waits behind job {head_id} '{name}' of the same token, which is {LABELS[Status(head_status)]}{moment}.{own}"
+
+
+def _waiting(reader: Reader, job: _Standing) -> str:
+    match job.reason:
         case WaitReason.PAUSED:
-            return "It was paused by a person and waits to be resumed."
+            return f"It was paused by {_person(reader, job)} and waits to be resumed."
         case WaitReason.BACKOFF:
-            return f"Its handler asked for a retry; it runs again at {_shown(until)}{': ' + detail if detail else ''}."
+            error = f" after the error '{job.detail}'" if job.detail else ""
+            attempt = (job.retry_count or 0) + 1
+            return (
+                f"Its handler asked for a retry{error}: it backs off, and attempt {attempt} of {RUNS_MAX} begins at "
+                f"{shown(job.until)}."
+            )
         case WaitReason.EVENT:
             return "It waits for an event."
         case WaitReason.SCHEDULE:
-            return f"It is a schedule; its next run is at {_shown(until)}."
-    return f"It is postponed until {_shown(until)}." if until else "It is suspended until somebody resumes it."
+            return f"It is a schedule; its next run is at {shown(job.until)}."
+    if job.until is None:
+        return "It is suspended until somebody resumes it."
+    return f"It is postponed until {shown(job.until)} by {job.detail or _person(reader, job)}."
 
 
-def _shown(raw: str | None) -> str:
-    return raw[:19].replace("T", " ") + " UTC" if raw else "an unknown moment"
+def _person(reader: Reader, job: _Standing) -> str:
+    rows = reader.rows(statements(reader.dialect).name_of, {"id": job.person})
+    return (rows[0][0] if rows else None) or f"user {job.person}"
+
+
+def _held_up(store: Store | None) -> str:
+    holder = store.holder(config.STEP_SLOW_SECONDS) if store is not None else None
+    return f" Everything that writes is held up: '{holder}' holds the database's writer." if holder else ""

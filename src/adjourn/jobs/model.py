@@ -147,6 +147,7 @@ class Released:
     """Given back unrun or interrupted (clean shutdown: crashed False; its executor died: crashed True)."""
 
     crashed: bool = False
+    reason: str = "its worker was stopped"
 
 
 Outcome = Succeeded | Failed | Retry | Postpone | Continue | Canceled | Released
@@ -179,8 +180,8 @@ def sound(outcome: Outcome) -> Outcome:
             if len(cursor) > _CURSOR_CHARACTERS_MAX:
                 raise ValueError(f"A cursor has at most {_CURSOR_CHARACTERS_MAX:,} characters, found {len(cursor):,}.")
             return Continue(clean(cursor))
-        case Released():
-            return outcome
+        case Released(bool() as crashed, str() as reason):
+            return Released(crashed, clean(reason))
     raise TypeError(f"{outcome!r:.200} is no outcome: one of its values has the wrong type.")
 
 

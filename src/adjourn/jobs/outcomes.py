@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from adjourn import config, errors
 from adjourn.errors import signed
@@ -50,22 +51,30 @@ class Change:
     """The step's asyncautodelete: a succeeded job is removed."""
 
 
-def decide(
-    job: ClaimedJob,
-    outcome: Outcome,
-    status: Status,
-    postponed: datetime | None,
-    now: datetime,
-    jitter: Callable[[], float],
-) -> Change:
-    """The change that an outcome means for a job that stands in `status`.
+class Standing(NamedTuple):
+    """How a job stands when its worker comes back."""
 
-    postponed: the job's postponeuntil now; somebody may have postponed it while it ran.
+    status: Status
+    postponed: datetime | None
+    """Its postponeuntil; somebody may have postponed it while it ran."""
+    cursor: str | None
+    """What its last checkpoint kept, in this run or before."""
+
+
+def decide(job: ClaimedJob, outcome: Outcome, standing: Standing, now: datetime, jitter: Callable[[], float]) -> Change:
+    """The change that an outcome means for a job that stands so.
+
     jitter: makes the number between -1 and 1 of `backoff.delay`.
     """
+    status, cursor = standing.status, standing.cursor
     if status is Status.CANCELING:
-        finished = isinstance(outcome, Succeeded | Failed)
-        text = "The job was canceled; its handler had already finished." if finished else "The job was canceled."
+        match outcome:
+            case Succeeded() | Failed():
+                text = "The job was canceled; its handler had already finished."
+            case Released(_, reason):
+                text = f"The job was canceled; {reason}."
+            case _:
+                text = "The job was canceled."
         return _completed(job, Status.CANCELED, now, code=signed(errors.JOB_CANCELED), friendly=text)
     match outcome:
         case Succeeded(message):
@@ -89,14 +98,15 @@ def decide(
                 )
             wait = timedelta(seconds=delay_seconds) if delay_seconds is not None else backoff.delay(attempt, jitter())
             detail = reason or None
-            return _waiting(job, now + wait, WaitReason.BACKOFF, status, postponed, retries=attempt, detail=detail)
+            return _waiting(job, now + wait, WaitReason.BACKOFF, standing, retries=attempt, detail=detail)
         case Postpone(until):
-            return _waiting(job, until, WaitReason.POSTPONED, status, postponed, retries=job.retry_count)
-        case Continue(cursor):
+            detail = "its own handler"
+            return _waiting(job, until, WaitReason.POSTPONED, standing, retries=job.retry_count, detail=detail)
+        case Continue(reached):
             if status is Status.PAUSING:
-                return _paused(job, postponed, cursor)
-            return _ready(job, crashes=job.crashes, cursor=cursor)
-        case Released(crashed):
+                return _paused(job, standing.postponed, reached)
+            return _ready(job, crashes=job.crashes, cursor=reached)
+        case Released(crashed, reason):
             crashes = job.crashes + crashed
             if crashes >= config.CRASHES_MAX:
                 text = f"The job's executor process died in each of {crashes} runs. It is not tried again."
@@ -104,14 +114,15 @@ def decide(
                     job,
                     Status.FAILED,
                     now,
-                    code=signed(errors.JOB_TIMED_OUT),
+                    code=signed(errors.JOB_CRASHED),
                     friendly=text,
                     text=text,
                     crashes=crashes,
                 )
             if status is Status.PAUSING:
-                return _paused(job, postponed, job.cursor, crashes=crashes)
-            return _ready(job, crashes=crashes, cursor=job.cursor)
+                friendly = f"It waits as it was asked to; {reason}."
+                return _paused(job, standing.postponed, cursor, crashes=crashes, friendly=friendly)
+            return _ready(job, crashes=crashes, cursor=cursor)
 
 
 def _completed(
@@ -152,7 +163,14 @@ def _ready(job: ClaimedJob, *, crashes: int, cursor: str | None) -> Change:
     return Change(status=Status.WAITING_FOR_RESOURCES, retry_count=job.retry_count, crashes=crashes, cursor=cursor)
 
 
-def _paused(job: ClaimedJob, postponed: datetime | None, cursor: str | None, crashes: int | None = None) -> Change:
+def _paused(
+    job: ClaimedJob,
+    postponed: datetime | None,
+    cursor: str | None,
+    *,
+    crashes: int | None = None,
+    friendly: str | None = None,
+) -> Change:
     return Change(
         status=Status.WAITING,
         postpone_until=postponed,
@@ -160,6 +178,7 @@ def _paused(job: ClaimedJob, postponed: datetime | None, cursor: str | None, cra
         retry_count=job.retry_count,
         crashes=job.crashes if crashes is None else crashes,
         cursor=cursor,
+        friendly_message=friendly,
     )
 
 
@@ -167,15 +186,15 @@ def _waiting(
     job: ClaimedJob,
     until: datetime,
     reason: WaitReason,
-    status: Status,
-    postponed: datetime | None,
+    standing: Standing,
     *,
     retries: int,
     detail: str | None = None,
 ) -> Change:
-    if status is Status.PAUSING:
+    if standing.status is Status.PAUSING:
+        postponed = standing.postponed
         # A person's wish outranks the job's own: paused, or postponed to the person's moment.
-        until_asked, why = postponed, WaitReason.POSTPONED if postponed else WaitReason.PAUSED
+        until_asked, why, detail = postponed, WaitReason.POSTPONED if postponed else WaitReason.PAUSED, None
     else:
         until_asked, why = until, reason
     return Change(
@@ -185,7 +204,7 @@ def _waiting(
         wait_detail=detail,
         retry_count=retries,
         crashes=job.crashes,
-        cursor=job.cursor,
+        cursor=standing.cursor,
     )
 
 

@@ -10,12 +10,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from adjourn import config, errors, runtime
 from adjourn.errors import NotFound, TooLarge
+from adjourn.jobs import history
 from adjourn.jobs import rows as job_rows
+from adjourn.jobs.classes import PLATFORM_TYPES
+from adjourn.jobs.history import Entry, Event
 from adjourn.jobs.model import (
     ClaimedJob,
     NewJob,
@@ -23,9 +26,9 @@ from adjourn.jobs.model import (
     Settled,
     Settlement,
 )
-from adjourn.jobs.outcomes import decide
+from adjourn.jobs.outcomes import Standing, decide
 from adjourn.jobs.statements import HISTORY_COLUMNS, statements
-from adjourn.jobs.states import STATE_OF, Action, Status, WaitReason, transition
+from adjourn.jobs.states import STATE_OF, Action, State, Status, WaitReason, transition
 from adjourn.metadata.values import moment_text
 from adjourn.store.contract import Reader, Row, Transaction
 
@@ -132,7 +135,8 @@ def settle(tx: Transaction, settlements: Sequence[Settlement]) -> Settled:
     succeeded: list[tuple[int, str, float, str | None]] = []
     texts: list[dict[str, Any]] = []
     gone: list[UUID] = []
-    heads: list[tuple[str, int]] = []
+    heads: list[Head] = []
+    told: list[Entry] = []
     for settlement in settlements:
         job = settlement.job
         found = standing.get(job.sequence)
@@ -140,8 +144,12 @@ def settle(tx: Transaction, settlements: Sequence[Settlement]) -> Settled:
             settled.refused.append(job.id)
             continue
         settled.accepted.append(job.id)
-        postponed = datetime.fromisoformat(found[3]) if found[3] else None
-        change = decide(job, settlement.outcome, Status(found[2]), postponed, tx.now, _jitter)
+        status = Status(found[2])
+        standing_now = Standing(status, datetime.fromisoformat(found[3]) if found[3] else None, found[4])
+        change = decide(job, settlement.outcome, standing_now, tx.now, _jitter)
+        telling = history.of_settle(settlement.outcome, status, change)
+        if telling is not None:
+            told.append(Entry(job.sequence, telling.event, status, change.status, detail=telling.detail))
         if change.delete:
             gone.append(job.id)
             continue
@@ -152,7 +160,7 @@ def settle(tx: Transaction, settlements: Sequence[Settlement]) -> Settled:
         if change.text is not None:
             texts.append({"sequence": job.sequence, "message": change.text})
         if change.completed_on is not None and job.serial_key is not None:
-            heads.append((job.serial_key, job.sequence))
+            heads.append(Head(job.serial_key, job.sequence, job.id))
         settled.woke = settled.woke or change.status is Status.WAITING_FOR_RESOURCES
     if succeeded:
         tx.execute(sql.settle_succeeded, {"now": now, "by": SYSTEM, **_columns(tx, succeeded)})
@@ -160,6 +168,8 @@ def settle(tx: Transaction, settlements: Sequence[Settlement]) -> Settled:
         tx.execute_many(sql.settle, changes)
     if texts:
         tx.execute_many(sql.settle_text, texts)
+    if told:
+        history.write(tx, told)
     if gone:
         delete(tx, gone)
     if heads:
@@ -190,7 +200,8 @@ def rescue(tx: Transaction, dead: Sequence[str]) -> int:
         return 0
     sql = statements(tx.dialect)
     rows = tx.rows(sql.held, {"workers": _ids(tx, list(dead))})
-    settlements = [Settlement(job_rows.held(row), Released(), 0.0) for row in rows]
+    given_back = Released(reason="its worker died")
+    settlements = [Settlement(job_rows.held(row), given_back, 0.0) for row in rows]
     return len(settle(tx, settlements).accepted)
 
 
@@ -261,7 +272,8 @@ def delete(tx: Transaction, job_ids: Sequence[UUID]) -> int:
         for statement in sql.delete:
             count = tx.execute(statement, {"ids": ids})
         removed += count
-        _promote(tx, [(row[2], row[1]) for row in ended if row[2] is not None and not row[3] and row[4] < 3])
+        left = [row for row in ended if row[2] is not None and not row[3] and row[4] < 3]
+        _promote(tx, [Head(row[2], row[1], UUID(row[0])) for row in left])
     return removed
 
 
@@ -303,24 +315,29 @@ def _act(tx: Transaction, action: Action, job_id: UUID, by: UUID, until: datetim
     rows = tx.rows(sql.require_locked, {"id": str(job_id)})
     if not rows:
         raise missing(job_id)
-    status_code, _, sequence, key, blocked, postponed, reason = rows[0]
+    status_code, _, sequence, key, blocked, postponed, reason, operation_type, recurrence = rows[0]
     status = Status(status_code)
-    result = transition(action, status)
+    result = transition(action, status, platform=operation_type in PLATFORM_TYPES)
     if result.status is None:
         return
     new, moment, waits = result.status, postponed, reason
-    if action is Action.POSTPONE:
-        assert until is not None
-        moment, waits = moment_text(until), WaitReason.TOKEN if blocked else WaitReason.POSTPONED
-        if until <= tx.now and not blocked and STATE_OF[status] is not STATE_OF[Status.IN_PROGRESS]:
-            new, moment, waits = Status.WAITING_FOR_RESOURCES, None, None
-    elif action is Action.RESUME:
-        moment = None
-        new, waits = (Status.WAITING, WaitReason.TOKEN) if blocked else (Status.WAITING_FOR_RESOURCES, None)
-    elif action is Action.CANCEL:
+    due = action is Action.RESUME or (until is not None and until <= tx.now)
+    if action is Action.CANCEL:
         moment, waits = (postponed, None) if new is Status.CANCELING else (None, None)
     elif action is Action.PAUSE:
         moment = None
+    elif STATE_OF[status] is State.LOCKED:
+        assert until is not None
+        moment = moment_text(until)
+    elif recurrence is not None:
+        # A schedule never runs itself: its next run is due at the moment.
+        new, waits, moment = Status.WAITING, WaitReason.SCHEDULE, moment_text(tx.now if due or not until else until)
+    elif due:
+        moment = None
+        new, waits = (Status.WAITING, WaitReason.TOKEN) if blocked else (Status.WAITING_FOR_RESOURCES, None)
+    else:
+        assert until is not None
+        moment, waits = moment_text(until), WaitReason.TOKEN if blocked else WaitReason.POSTPONED
     completed = new is Status.CANCELED
     parameters = {
         "id": str(job_id),
@@ -336,16 +353,31 @@ def _act(tx: Transaction, action: Action, job_id: UUID, by: UUID, until: datetim
     }
     changed = tx.execute(sql.act, parameters)
     assert changed == 1, "the row is locked by this unit"
+    detail = history.shown(until) if action is Action.POSTPONE else None
+    history.write(tx, [Entry(sequence, Event(action), status, new, by, detail)])
     if completed and key is not None and not blocked:
-        _promote(tx, [(key, sequence)])
+        _promote(tx, [Head(key, sequence, job_id)])
 
 
-def _promote(tx: Transaction, heads: Sequence[tuple[str, int]]) -> bool:
+class Head(NamedTuple):
+    """A job that was the first of its serial key and has ended or gone."""
+
+    key: str
+    sequence: int
+    id: UUID
+
+
+def _promote(tx: Transaction, heads: Sequence[Head]) -> bool:
     """Bring forward the next job of each key whose head has left."""
     sql = statements(tx.dialect).promote
     now = moment_text(tx.now)
-    changed = [tx.execute(sql, {"key": key, "sequence": sequence, "now": now}) for key, sequence in heads]
-    return any(changed)
+    told: list[Entry] = []
+    for head in heads:
+        for sequence, status in tx.rows(sql, {"key": head.key, "sequence": head.sequence, "now": now}):
+            detail = f"job {head.id} before it has ended"
+            told.append(Entry(sequence, Event.TURN, Status.WAITING, Status(status), detail=detail))
+    history.write(tx, told)
+    return bool(told)
 
 
 def _standing(reader: Reader, job_id: UUID) -> Row:

@@ -71,6 +71,8 @@ class Statements:
     require: str
     require_locked: str
     why: str
+    name_of: str
+    sequence_of: str
     ahead: str
     blocker: str
     per_class: str
@@ -112,7 +114,8 @@ def statements(dialect: Dialect) -> Statements:
     plain = f"{names}, statecode, statuscode, waitreason"
     from_rows = "FROM json_populate_recordset(NULL::asyncoperation, :rows::json)"
     require = (
-        "SELECT statuscode, modifiedon, sequence, serialkey, blocked, postponeuntil, waitreason FROM asyncoperation "
+        "SELECT statuscode, modifiedon, sequence, serialkey, blocked, postponeuntil, waitreason, operationtype, "
+        "recurrencepattern FROM asyncoperation "
         f"WHERE asyncoperationid = {uuid(':id')}"
     )
     holds = f"SELECT statuscode FROM asyncoperation WHERE asyncoperationid = {uuid(':id')} AND lease = :lease AND statecode = 2"
@@ -188,7 +191,7 @@ def statements(dialect: Dialect) -> Statements:
         # how claimed jobs stand when their worker comes back; a lease that is gone finds nothing. The plus keeps SQLite from
         # reading all Locked jobs instead of these few
         standing=(
-            "SELECT sequence, lease, statuscode, postponeuntil FROM asyncoperation "
+            "SELECT sequence, lease, statuscode, postponeuntil, cursor FROM asyncoperation "
             f"WHERE +statecode = 2 AND sequence {among(':sequences', 'bigint')} ORDER BY sequence{lock}"
         ),
         # settle one run, fenced by its lease
@@ -219,7 +222,7 @@ def statements(dialect: Dialect) -> Statements:
             f"waitreason = CASE WHEN waitreason IN ('paused', 'event') THEN waitreason WHEN postponeuntil > :now{moment} "
             "THEN 'postponed' END "
             "WHERE blocked AND asyncoperationid = (SELECT n.asyncoperationid FROM asyncoperation n WHERE n.serialkey = :key "
-            "AND n.sequence > :sequence AND n.statecode < 3 ORDER BY n.sequence LIMIT 1)"
+            "AND n.sequence > :sequence AND n.statecode < 3 ORDER BY n.sequence LIMIT 1) RETURNING sequence, statuscode"
         ),
         # postponed jobs whose moment has come
         promote_due=(
@@ -268,6 +271,8 @@ def statements(dialect: Dialect) -> Statements:
         ),
         # deletion: what hangs on a job, then the job
         delete=(
+            f"DELETE FROM jobhistory WHERE jobsequence IN (SELECT sequence FROM asyncoperation "
+            f"WHERE asyncoperationid {among(':ids', 'uuid')})",
             f"DELETE FROM asyncoperationtext WHERE asyncoperationsequence IN (SELECT sequence FROM asyncoperation "
             f"WHERE asyncoperationid {among(':ids', 'uuid')})",
             f"DELETE FROM fileattachment WHERE objectidtypecode = 'asyncoperation' AND objectid {among(':ids', 'uuid')}",
@@ -291,16 +296,22 @@ def statements(dialect: Dialect) -> Statements:
         require=require,
         # the same, and nobody changes it before this unit has
         require_locked=require + lock,
-        # everything that `why` speaks of
+        # everything that `why` speaks of; the person is who postponed or paused it last, else who made it
         why=(
-            "SELECT statuscode, waitreason, waitdetail, postponeuntil, operationtype, sequence, serialkey, dependencytoken, worker, "
-            "startedon, friendlymessage, completedon, progresstext, progresspercent, blocked FROM asyncoperation "
-            f"WHERE asyncoperationid = {uuid(':id')}"
+            "SELECT j.statuscode, j.waitreason, j.waitdetail, j.postponeuntil, j.operationtype, j.sequence, j.serialkey, "
+            "j.dependencytoken, j.worker, j.startedon, j.friendlymessage, j.completedon, j.progresstext, j.progresspercent, "
+            "j.blocked, j.retrycount, coalesce((SELECT h.actorid FROM jobhistory h WHERE h.jobsequence = j.sequence AND h.event IN "
+            "('postpone', 'pause', 'cancel') ORDER BY h.number DESC LIMIT 1), j.createdby) AS person "
+            f"FROM asyncoperation j WHERE j.asyncoperationid = {uuid(':id')}"
         ),
-        # Ready jobs of a type before a sequence
+        # a person's name
+        name_of=f"SELECT fullname FROM systemuser WHERE systemuserid = {uuid(':id')}",
+        # a job's sequence, which its history hangs on
+        sequence_of=f"SELECT sequence FROM asyncoperation WHERE asyncoperationid = {uuid(':id')}",
+        # Ready jobs of a class before a sequence, counted up to a limit
         ahead=(
-            "SELECT count(*) FROM (SELECT 1 FROM asyncoperation WHERE statecode = 0 AND operationtype = :type "
-            "AND sequence < :sequence LIMIT 10000) a"
+            f"SELECT count(*) FROM (SELECT 1 FROM asyncoperation WHERE statecode = 0 AND operationtype {among(':types', 'integer')} "
+            "AND sequence < :sequence LIMIT :limit) a"
         ),
         # the head that a blocked job waits for
         blocker=(

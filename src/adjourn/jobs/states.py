@@ -78,6 +78,8 @@ class Result(NamedTuple):
 
     status: Status | None = None
     code: int | None = None
+    gone: bool = False
+    """The row is removed."""
 
 
 _UNCHANGED = Result()
@@ -123,7 +125,30 @@ TRANSITIONS: dict[Action, dict[Status, Result]] = {
         _S.FAILED: Result(code=errors.STATE_TO_SUSPENDED),
         _S.CANCELED: Result(code=errors.STATE_TO_SUSPENDED),
     },
+    Action.DELETE: {status: Result(gone=True) for status in Status},
 }
+
+PLATFORM_REFUSES: dict[Action, int] = {
+    Action.CANCEL: errors.JOB_CANNOT_CANCEL,
+    Action.PAUSE: errors.JOB_CANNOT_PAUSE,
+    Action.RESUME: errors.STATE_TO_READY,
+}
+"""What nobody may do to a job of a platform type, in whatever status; the others hold for it, too. The specification
+publishes no code for resume; it is that of any other job that does not become Ready."""
+
+CREATED = frozenset((Status.WAITING_FOR_RESOURCES, Status.WAITING))
+"""A new job is Ready, or waits: for its moment, or behind its token."""
+CLAIMED = (Status.WAITING_FOR_RESOURCES, Status.IN_PROGRESS)
+WOKEN = (Status.WAITING, Status.WAITING_FOR_RESOURCES)
+"""Its moment has come, or its turn among the jobs of its token."""
+SETTLED: dict[Status, frozenset[Status]] = {
+    Status.IN_PROGRESS: frozenset(
+        (Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.WAITING, Status.WAITING_FOR_RESOURCES)
+    ),
+    Status.PAUSING: frozenset((Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.WAITING)),
+    Status.CANCELING: frozenset((Status.CANCELED,)),
+}
+"""What may become of a run, by the status in which its job stands when it ends, however it ends."""
 
 LABELS = {
     Status.WAITING_FOR_RESOURCES: "Ready",
@@ -139,16 +164,38 @@ _ALLOWED_FROM = {
     Action.CANCEL: "Ready, Suspended or Locked",
     Action.RESUME: "Suspended",
     Action.PAUSE: "Locked",
-    Action.POSTPONE: "Ready, Suspended or Locked",
+    Action.POSTPONE: "Ready, Suspended or Locked (and was not asked to stop)",
 }
+_ADVICE: dict[tuple[Action, Status], str] = {
+    (Action.RESUME, _S.WAITING_FOR_RESOURCES): "Nothing but capacity holds it back.",
+    (Action.RESUME, _S.IN_PROGRESS): "It runs.",
+    (Action.RESUME, _S.PAUSING): "Wait until it has let go, then resume it.",
+    (Action.RESUME, _S.CANCELING): "A canceled job cannot be resumed.",
+    (Action.PAUSE, _S.WAITING_FOR_RESOURCES): "It has not started: postpone it to hold it back.",
+    (Action.PAUSE, _S.WAITING): "It does not run: postpone it to hold it back longer.",
+    (Action.PAUSE, _S.CANCELING): "A job that was canceled stops for good.",
+    (Action.POSTPONE, _S.CANCELING): "A job that was canceled stops for good.",
+}
+_FINAL = "A completed job never changes; it can be deleted."
 
 
-def transition(action: Action, status: Status) -> Result:
-    """What an action does in a status. Raises InvalidStateChange with the documented code where it is not allowed."""
+def transition(action: Action, status: Status, *, platform: bool = False) -> Result:
+    """What an action does in a status. platform: the job is of a platform type.
+
+    Raises InvalidStateChange with the documented code where it is not allowed, saying what is.
+    """
+    if platform and action in PLATFORM_REFUSES:
+        raise errors.InvalidStateChange(
+            f"{action.capitalize()} is not possible for system jobs of the platform, whatever their state. They can be "
+            "postponed, and deleted.",
+            code=PLATFORM_REFUSES[action],
+        )
     result = TRANSITIONS[action][status]
     if result.code is not None:
+        final = STATE_OF[status] is State.COMPLETED
         raise errors.InvalidStateChange(
-            f"The system job is {LABELS[status]}; {action} is possible when it is {_ALLOWED_FROM[action]}.",
+            f"The system job is {LABELS[status]}; {action} is possible when it is {_ALLOWED_FROM[action]}. "
+            f"{_FINAL if final else _ADVICE[action, status]}",
             code=result.code,
         )
     return result

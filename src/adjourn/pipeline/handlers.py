@@ -20,10 +20,11 @@ from uuid import UUID
 
 import msgspec
 
-from adjourn import errors
+from adjourn import config, errors
 from adjourn.errors import AdjournError, InvalidRequest, clean, nearest, said
 from adjourn.jobs.model import Canceled, Continue, Failed, Outcome, Postpone, Released, Retry, Succeeded, sound
 from adjourn.metadata.model import Reference
+from adjourn.pipeline.awaited import Awaited
 from adjourn.pipeline.context import Context
 from adjourn.pipeline.declare import supplied
 from adjourn.pipeline.record import Record
@@ -61,8 +62,16 @@ class Job(Protocol):
     @property
     def regarding(self) -> Reference | None: ...
 
-    def checkpoint(self, cursor: str) -> None:
-        """Keep how far the handler is, durably. Ends the run if somebody asked to pause or cancel the job."""
+    @property
+    def remaining_seconds(self) -> float:
+        """How long this run may still take before its time is up."""
+        ...
+
+    def checkpoint(self, cursor: str, *, text: str | None = None, percent: int | None = None) -> None:
+        """Keep how far the handler is, durably, and tell people.
+
+        Ends the run here if somebody asked to pause, postpone or cancel the job, if its worker stops, or if its time is up.
+        """
         ...
 
     def progress(self, text: str | None = None, percent: int | None = None) -> None:
@@ -70,7 +79,7 @@ class Job(Protocol):
         ...
 
     def is_stopping(self) -> bool:
-        """Whether somebody asked to pause or cancel the job."""
+        """Whether the run is to end: somebody asked for it, its worker stops, or its time is up."""
         ...
 
 
@@ -84,8 +93,9 @@ class NoJob:
     retry_count: int = 0
     cursor: str | None = None
     regarding: Reference | None = None
+    remaining_seconds: float = config.JOB_SECONDS_MAX
 
-    def checkpoint(self, cursor: str) -> None:
+    def checkpoint(self, cursor: str, *, text: str | None = None, percent: int | None = None) -> None:
         """All or nothing: the whole message is one transaction."""
 
     def progress(self, text: str | None = None, percent: int | None = None) -> None:
@@ -165,6 +175,8 @@ def invoke(
     """Call the function in this thread and return what it returns; an `async def` runs on a loop of its own."""
     name = getattr(handler.function, "__name__", "handler")
     converted = handler.convert(arguments, name)
+    if handler.is_async:
+        organization, job = Awaited(organization, threads=False), Awaited(job, threads=False)
     result = call(handler, organization=organization, job=job, context=context, arguments=converted)
     return asyncio.run(result) if inspect.iscoroutine(result) else result
 

@@ -57,6 +57,7 @@ def _perform_update(flow: Flow) -> dict[str, Any]:
     if target.table == system_jobs.TABLE:
         system_jobs.check_version(flow.tx, target.id, flow.call.if_match)
         system_jobs.update(flow.tx, target.id, target.values, by=flow.call.caller.user_id)
+        flow.tx.after_commit(flow.pipeline.store.wake)
         return {}
     before = flow.before()
     step_rules.check(flow.tx, flow.catalog, target, before=before)
@@ -126,6 +127,7 @@ def _perform_delete(flow: Flow) -> dict[str, Any]:
     if target.table == system_jobs.TABLE:
         system_jobs.check_version(flow.tx, target.id, flow.call.if_match)
         system_jobs.delete(flow.tx, target.id)
+        flow.tx.after_commit(flow.pipeline.store.wake)
         return {}
     core.delete(flow.tx, flow.operation, target, flow.before(), flow.call.if_match)
     return {}

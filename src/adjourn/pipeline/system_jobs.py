@@ -57,7 +57,7 @@ def validate_update(table: Table, target: Record) -> Record:
 
 
 def action_of(changes: Mapping[str, Any]) -> tuple[str, datetime | None] | None:
-    """Which action an update means, and the moment if it is a postponement; None if it changes nothing.
+    """Which action an update means, and the moment if it is a postponement (None: now); None if it changes nothing.
 
     Raises InvalidRequest (0x80048408) for a state and status that no caller may set.
     """
@@ -66,7 +66,7 @@ def action_of(changes: Mapping[str, Any]) -> tuple[str, datetime | None] | None:
     if state is None and status is None:
         if "postponeuntil" not in changes:
             return None
-        return (RESUME, None) if until is None else (POSTPONE, until)
+        return POSTPONE, until
     action = _STATES.get(state) if state is not None else None
     if status is not None:
         expected, by_status = _STATUSES.get(status, (None, None))
@@ -94,10 +94,11 @@ def update(tx: Transaction, job_id: UUID, changes: Mapping[str, Any], by: UUID) 
             queue.cancel(tx, job_id, by=by)
         case (action, None) if action == RESUME:
             queue.resume(tx, job_id, by=by)
-        case (action, None):
+        case (action, None) if action == PAUSE:
             queue.pause(tx, job_id, by=by)
-        case (_, datetime() as until):
-            queue.postpone(tx, job_id, until, by=by)
+        case (_, until):
+            # No moment and one that has passed mean the same: the job is due now (M222).
+            queue.postpone(tx, job_id, until or tx.now, by=by)
 
 
 def delete(tx: Transaction, job_id: UUID) -> None:

@@ -119,8 +119,8 @@ class Store(Protocol):
         """Tell every supervisor on this database that there may be work. Called after commit."""
         ...
 
-    def holder(self) -> str | None:
-        """Who holds the writer's turn now, if anybody (None on PostgreSQL)."""
+    def holder(self, over_seconds: float = 0.0) -> str | None:
+        """Who holds the writer's turn now, in whatever process, and has for that long (None on PostgreSQL)."""
         ...
 
     def on_failure(self, stop: Callable[[str], None]) -> None:
@@ -147,6 +147,10 @@ class Store(Protocol):
 
     def release_worker(self, worker_id: UUID) -> None:
         """End as this worker, or forget a dead one whose jobs have been given back."""
+        ...
+
+    def worker_signs(self, worker_id: str) -> str | None:
+        """Where a worker is and what was last heard of it, for people; None for one that is gone."""
         ...
 
     def living(self, worker_ids: Sequence[str]) -> set[str]:

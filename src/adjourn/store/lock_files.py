@@ -73,6 +73,15 @@ class WorkerLocks:
     def living(self, worker_ids: Iterable[str]) -> set[str]:
         return {worker_id for worker_id in worker_ids if worker_id in self._held or self._locked(worker_id)}
 
+    def signs(self, worker_id: str) -> str | None:
+        """Where a worker is and whether it lives, for people; None for one that nobody knows."""
+        try:
+            found = (self._folder / worker_id).read_text(errors="replace").rpartition(" ")
+        except OSError:
+            return None
+        lives = "alive" if self.living([worker_id]) else "dead"
+        return f"on {found[0]}, process {found[2]}, which is {lives}"
+
     def dead(self) -> list[str]:
         """Workers that died without a word, in order of their ids."""
         if not self._folder.is_dir():

@@ -135,7 +135,7 @@ class PostgresStore:
                 self.slow_units += 1
                 log.info("a unit kept its transaction open", label=label, seconds=round(seconds, 3))
 
-    def holder(self) -> str | None:
+    def holder(self, over_seconds: float = 0.0) -> str | None:
         return None
 
     def on_failure(self, stop: Callable[[str], None]) -> None:
@@ -164,6 +164,14 @@ class PostgresStore:
 
     def beat(self, worker_id: UUID) -> bool:
         return bool(self.write(lambda tx: tx.execute(statements.WORKER_BEAT, {"id": str(worker_id)})))
+
+    def worker_signs(self, worker_id: str) -> str | None:
+        with self.read() as reader:
+            rows = reader.rows(statements.WORKER_SIGNS, {"id": worker_id})
+        if not rows:
+            return None
+        host, pid, beat_on = rows[0]
+        return f"on {host}, process {pid}, last heard of at {beat_on[:19].replace('T', ' ')} UTC"
 
     def living(self, worker_ids: Sequence[str]) -> set[str]:
         return self._workers(statements.WORKER_LIVING, {"ids": list(worker_ids)})

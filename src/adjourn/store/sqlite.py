@@ -164,8 +164,8 @@ class SqliteStore:
     def transaction(self, label: str) -> AbstractContextManager[SqliteTransaction]:
         return self._writer.transaction(label)
 
-    def holder(self) -> str | None:
-        return self._turn.label
+    def holder(self, over_seconds: float = 0.0) -> str | None:
+        return self._turn.holder(over_seconds)
 
     def on_failure(self, stop: Callable[[str], None]) -> None:
         self._writer.on_failure(stop)
@@ -211,6 +211,9 @@ class SqliteStore:
     def beat(self, worker_id: UUID) -> bool:
         """The kernel beats for us."""
         return bool(self._workers.living([str(worker_id)]))
+
+    def worker_signs(self, worker_id: str) -> str | None:
+        return self._workers.signs(worker_id)
 
     def living(self, worker_ids: Sequence[str]) -> set[str]:
         return self._workers.living(worker_ids)

@@ -42,6 +42,7 @@ CHUNK_SWEEP = (
 # PostgreSQL: workers by the database's own clock.
 WORKER_HOLD = "INSERT INTO worker (id, host, pid, beaton) VALUES (:id::uuid, :host, :pid, clock_timestamp())"
 WORKER_BEAT = "UPDATE worker SET beaton = clock_timestamp() WHERE id = :id::uuid"
+WORKER_SIGNS = "SELECT host, pid, beaton FROM worker WHERE id = :id::uuid"
 WORKER_RELEASE = "DELETE FROM worker WHERE id = :id::uuid"
 WORKER_DEAD = "SELECT id FROM worker WHERE beaton < clock_timestamp() - make_interval(secs => :stale) ORDER BY id"
 WORKER_LIVING = (

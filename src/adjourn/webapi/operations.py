@@ -20,13 +20,15 @@ from adjourn.pipeline.call import Request
 from adjourn.pipeline.handlers import RECORD, RECORDS
 from adjourn.pipeline.record import Record
 from adjourn.service import EXECUTE_ASYNC, MessageInfo, Service
-from adjourn.webapi import definition_write, file_blocks, metadata_changes, resource, url
+from adjourn.webapi import definition_write, explain_job, file_blocks, metadata_changes, resource, url
 from adjourn.webapi.addresses import Addresses
 from adjourn.webapi.exchange import Answer, Exchange, json_answer, json_object, no_content
-from adjourn.webapi.organization_functions import FUNCTIONS
+from adjourn.webapi.organization_functions import ORGANIZATION_FUNCTIONS
 from adjourn.webapi.url import Segment
 
 _DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+FUNCTIONS = {**ORGANIZATION_FUNCTIONS, explain_job.NAME: explain_job.FUNCTION}
+"""By name: the parameters, and what answers."""
 CREATE_ENTITIES = "CreateEntities"
 METADATA_CHANGES = "RetrieveMetadataChanges"
 _QUOTED = re.compile(r"'((?:[^']|'')*)'")

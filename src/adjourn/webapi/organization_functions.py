@@ -90,7 +90,8 @@ def _pairs(found: Mapping[str, Any]) -> dict[str, Any]:
     return {"Count": len(found), "IsReadOnly": False, "Keys": list(found), "Values": list(found.values())}
 
 
-FUNCTIONS: dict[str, tuple[tuple[str, ...], Callable[[Exchange, Service, Arguments], dict[str, Any]]]] = {
+Function = tuple[tuple[str, ...], Callable[[Exchange, Service, Arguments], dict[str, Any]]]
+ORGANIZATION_FUNCTIONS: dict[str, Function] = {
     "WhoAmI": ((), who_am_i),
     "RetrieveVersion": ((), version),
     "RetrieveCurrentOrganization": (("AccessType",), current_organization),

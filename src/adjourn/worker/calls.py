@@ -15,6 +15,8 @@ from adjourn.pipeline.call import Call, Request
 from adjourn.service import LocalBackend, Service
 from adjourn.store.contract import Transaction
 
+_PROGRESS_CHARACTERS_MAX = 2_000
+
 
 class LeaseLost(AdjournError):
     """The job is no longer this worker's: canceled and taken back, deleted, or rescued. Nothing was written."""
@@ -45,16 +47,19 @@ def guard_of(job: ClaimedJob) -> Callable[[Transaction], None]:
     return guard
 
 
-def checkpoint(service: Service, job: ClaimedJob, cursor: str) -> int | None:
-    """Keep a job's cursor; the status 21 or 22 if somebody asked it to pause or to stop.
+def checkpoint(
+    service: Service, job: ClaimedJob, cursor: str, text: str | None = None, percent: int | None = None
+) -> int | None:
+    """Keep a job's cursor and progress; the status 21 or 22 if somebody asked it to pause or to stop.
 
-    Raises LeaseLost; TypeError or ValueError for what is no cursor.
+    Raises LeaseLost, InvalidRequest; TypeError or ValueError for what is no cursor.
     """
     sound(Continue(cursor))
+    told = progress_text(text, percent)
 
     def unit(tx: Transaction) -> int | None:
         status = queue.fence(tx, job.id, job.lease)
-        if status is None or not queue.checkpoint(tx, job, cursor):
+        if status is None or not queue.checkpoint(tx, job, clean(cursor), told, percent):
             raise LeaseLost(f"System job {job.id} is no longer held by this worker.")
         return int(status) if status in (Status.PAUSING, Status.CANCELING) else None
 
@@ -63,16 +68,22 @@ def checkpoint(service: Service, job: ClaimedJob, cursor: str) -> int | None:
 
 def progress(service: Service, job: ClaimedJob, text: str | None, percent: int | None) -> None:
     """Keep a job's progress. Raises LeaseLost, InvalidRequest."""
-    if text is not None and not isinstance(text, str):
-        raise InvalidRequest(f"progress(text=…) wants a text, found {type(text).__name__}.")
-    if percent is not None and (not isinstance(percent, int) or not 0 <= percent <= 100):
-        raise InvalidRequest(f"progress(percent=…) wants a whole number from 0 to 100, found {percent!r:.40}.")
+    told = progress_text(text, percent)
 
     def unit(tx: Transaction) -> None:
-        if not queue.checkpoint(tx, job, None, clean((text or "")[:2000]) or None, percent):
+        if not queue.checkpoint(tx, job, None, told, percent):
             raise LeaseLost(f"System job {job.id} is no longer held by this worker.")
 
     service.store.write(unit)
+
+
+def progress_text(text: str | None, percent: int | None) -> str | None:
+    """The text as it is kept; None leaves what there is. Raises InvalidRequest for what is no progress."""
+    if text is not None and not isinstance(text, str):
+        raise InvalidRequest(f"progress(text=…) wants a text, found {type(text).__name__}.")
+    if percent is not None and (not isinstance(percent, int) or isinstance(percent, bool) or not 0 <= percent <= 100):
+        raise InvalidRequest(f"progress(percent=…) wants a whole number from 0 to 100, found {percent!r:.40}.")
+    return clean((text or "")[:_PROGRESS_CHARACTERS_MAX]) or None
 
 
 def serve(service: Service, job: ClaimedJob, call: Call, method: str, user: str | None, value: Any) -> Any:
@@ -88,7 +99,7 @@ def serve(service: Service, job: ClaimedJob, call: Call, method: str, user: str 
         case "enqueue":
             return backend.enqueue([(Request(item["message"], item["parameters"]), item["options"]) for item in value])
         case "checkpoint":
-            return checkpoint(service, job, value["cursor"])
+            return checkpoint(service, job, value["cursor"], value["text"], value["percent"])
         case "progress":
             return progress(service, job, value["text"], value["percent"])
     raise InvalidRequest(f"An executor asked for '{method[:60]}', which there is not.")

@@ -24,23 +24,42 @@ _PROMOTE_BATCH = 1000
 _SWEEP_FILES_SECONDS = 600.0
 
 
-def duties(service: Service, worker_id: UUID, wake: Callable[[], None], lost: Callable[[], None]) -> Mapping[str, Duty]:
-    """The table. wake: there may be Ready jobs now. lost: this worker was taken for dead and must stop."""
+PUNCTUAL = ("promote_due",)
+"""Duties that have a loop of their own: a moment that people chose must not wait for a long sweep."""
+
+
+def duties(
+    service: Service,
+    worker_id: UUID,
+    wake: Callable[[], None],
+    lost: Callable[[], None],
+    promoted: Callable[[int], None] | None = None,
+) -> Mapping[str, Duty]:
+    """The table. wake: there may be Ready jobs now. lost: this worker was taken for dead and must stop.
+
+    promoted: hears the lowest sequence of jobs whose moment has come.
+    """
     store = service.store
 
     def promote_due(now: datetime) -> datetime:
-        with store.read() as reader:
-            due = queue.next_due(reader)
-        if due is not None and due <= now:
-            count, _ = store.write(lambda tx: queue.promote_due(tx, _PROMOTE_BATCH))
+        # How long until it is due is a difference by one clock, the store's: hosts need not agree on the time.
+        pause = next_due()
+        if pause is not None and pause <= 0:
+            count, lowest = store.write(lambda tx: queue.promote_due(tx, _PROMOTE_BATCH))
+            if lowest is not None and promoted is not None:
+                promoted(lowest)
             if count:
                 wake()
             if count == _PROMOTE_BATCH:
                 return now
-            with store.read() as reader:
-                due = queue.next_due(reader)
-        longest = now + timedelta(seconds=config.POLL_SECONDS)
-        return min(due, longest) if due is not None else longest
+            pause = next_due()
+        pause = config.POLL_SECONDS if pause is None else min(max(pause, 0.0), config.POLL_SECONDS)
+        return now + timedelta(seconds=pause)
+
+    def next_due() -> float | None:
+        with store.read() as reader:
+            due = queue.next_due(reader)
+            return (due - reader.now).total_seconds() if due is not None else None
 
     def beat(now: datetime) -> datetime:
         if not store.beat(worker_id):

@@ -19,14 +19,15 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from adjourn import runtime
+from adjourn import config, runtime
 from adjourn.client import Client
 from adjourn.errors import AdjournError
-from adjourn.jobs.model import Canceled, Continue, Outcome
+from adjourn.jobs.model import Canceled, Continue, Outcome, Released
 from adjourn.metadata.catalog import load
 from adjourn.metadata.customizing import catalog_of
 from adjourn.metadata.model import Catalog, Reference
 from adjourn.pipeline import handlers, serialize, tracing
+from adjourn.pipeline.awaited import Awaited
 from adjourn.pipeline.call import Request
 from adjourn.pipeline.context import Context
 from adjourn.pipeline.record import Record
@@ -52,28 +53,13 @@ class Stop(BaseException):
         self.outcome = outcome
 
 
-class AsyncClient:
-    """An organization for `async def` handlers: the same methods, to be awaited."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._client, name)
-
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            result = await asyncio.to_thread(method, *args, **kwargs)
-            return AsyncClient(result) if isinstance(result, Client) else result
-
-        return call
-
-
 class RunningJob:
     """What a handler sees as its Job."""
 
     def __init__(self, executor: Executor, work: Work) -> None:
         self._executor = executor
         self._work = work
+        self._began = runtime.monotonic()
 
     @property
     def id(self) -> UUID:
@@ -99,8 +85,15 @@ class RunningJob:
     def regarding(self) -> Reference | None:
         return Reference(self._work.regarding[0], UUID(self._work.regarding[1])) if self._work.regarding else None
 
-    def checkpoint(self, cursor: str) -> None:
-        status = self._executor.ask(self._work.id, "checkpoint", None, {"cursor": cursor})
+    @property
+    def remaining_seconds(self) -> float:
+        return max(0.0, self._work.seconds_max - (runtime.monotonic() - self._began))
+
+    def checkpoint(self, cursor: str, *, text: str | None = None, percent: int | None = None) -> None:
+        value = {"cursor": cursor, "text": text, "percent": percent}
+        status = self._executor.ask(self._work.id, "checkpoint", None, value)
+        if status == protocol.LEAVE:
+            raise Stop(Released())
         if status is not None:
             raise Stop(Canceled() if status == _CANCELING else Continue(cursor))
 
@@ -154,6 +147,8 @@ class Executor:
         self._finished_lock = runtime.lock()
         self._gathering = runtime.bell()
         self.interrupted: dict[str, int] = {}
+        self._here: set[str] = set()
+        """Jobs that were sent down and have not ended."""
         self._tasks: dict[str, asyncio.Task[Any]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._concurrency = concurrency
@@ -171,6 +166,9 @@ class Executor:
             match message:
                 case Run(work):
                     for item in work:
+                        # What was asked of an earlier run of the job does not hold for this one.
+                        self.interrupted.pop(item.id, None)
+                        self._here.add(item.id)
                         self._work.put(item)
                 case Metadata(documents, version):
                     self._catalog = catalog_of(additions(documents), version) if documents else load()
@@ -224,23 +222,29 @@ class Executor:
             self._finish(work, began, outcome, lines)
 
     def _start(self, work: Work) -> Any:
-        """Call the handler: what it returns, or its coroutine."""
+        """Call the handler: what it returns, or its coroutine. A job that was asked to stop meanwhile does not begin."""
+        asked = self.interrupted.get(work.id)
+        if asked is not None:
+            return Canceled() if asked == _CANCELING else Released(reason="its handler had not begun")
         handler, arguments, context = prepare(work, self._catalog)
         client = Client(RemoteBackend(self, work.id))
-        organization: Any = AsyncClient(client) if handler.is_async else client
-        job = RunningJob(self, work)
+        organization: Any = client
+        job: Any = RunningJob(self, work)
+        if handler.is_async:
+            organization, job = Awaited(client, threads=True), Awaited(job, threads=True)
         return handlers.call(handler, organization=organization, job=job, context=context, arguments=arguments)
 
     async def _await(self, work: Work, began: float, coroutine: Any) -> None:
         with tracing.recording() as lines:
             task = asyncio.ensure_future(coroutine)
             self._tasks[work.id] = task
-            if self.interrupted.get(work.id) == _CANCELING:
-                task.cancel()
+            if work.id in self.interrupted:
+                self._cancel_task(task, self.interrupted[work.id])
             try:
                 outcome = handlers.outcome(await task)
             except asyncio.CancelledError:
-                outcome = Canceled()
+                stands = self.interrupted.get(work.id, _CANCELING) == _CANCELING
+                outcome = Canceled() if stands else Released(reason="its handler was stopped where it awaited")
             except BaseException as error:
                 outcome = _ended(error)
             finally:
@@ -259,14 +263,24 @@ class Executor:
             loop.run_forever()
 
     def _interrupt(self, jobs: Mapping[str, int]) -> None:
-        self.interrupted.update(jobs)
         for job_id, status in jobs.items():
+            if job_id not in self._here:
+                continue  # it has just ended
+            self.interrupted[job_id] = status
             task = self._tasks.get(job_id)
-            if task is not None and status == _CANCELING and self._loop is not None:
-                self._loop.call_soon_threadsafe(task.cancel)
+            if task is not None and self._loop is not None:
+                self._loop.call_soon_threadsafe(self._cancel_task, task, status)
+
+    def _cancel_task(self, task: asyncio.Task[Any], status: int) -> None:
+        """Stop an `async def` handler where it awaits: at once to cancel the job, else when it has had time for a checkpoint."""
+        if status == _CANCELING:
+            task.cancel()
+        else:
+            task.get_loop().call_later(config.JOB_GRACE_SECONDS, task.cancel)
 
     def _finish(self, work: Work, began: float, outcome: Outcome, lines: tracing.Lines) -> None:
         """Note an outcome. It is sent at once when nothing else waits here, else with those that follow within a millisecond."""
+        self._here.discard(work.id)
         self.interrupted.pop(work.id, None)
         if text := lines.text():
             self._channel.send(Traced(work.id, text))

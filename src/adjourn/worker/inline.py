@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from adjourn import runtime
+from adjourn import config, runtime
 from adjourn.jobs import queue
 from adjourn.jobs.classes import CLASSES
 from adjourn.jobs.model import Canceled, ClaimedJob, Continue, Outcome, Released, Settlement
@@ -42,6 +42,7 @@ class InlineJob:
     def __init__(self, service: Service, job: ClaimedJob) -> None:
         self._service = service
         self._job = job
+        self._began = runtime.monotonic()
 
     @property
     def id(self) -> UUID:
@@ -67,8 +68,12 @@ class InlineJob:
     def regarding(self) -> Reference | None:
         return self._job.regarding
 
-    def checkpoint(self, cursor: str) -> None:
-        status = calls.checkpoint(self._service, self._job, cursor)
+    @property
+    def remaining_seconds(self) -> float:
+        return max(0.0, config.JOB_SECONDS_MAX - (runtime.monotonic() - self._began))
+
+    def checkpoint(self, cursor: str, *, text: str | None = None, percent: int | None = None) -> None:
+        status = calls.checkpoint(self._service, self._job, cursor, text, percent)
         if status is not None:
             raise _Stop(Canceled() if status == Status.CANCELING else Continue(cursor))
 

@@ -10,10 +10,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
-from adjourn import runtime
+from adjourn import config, runtime
 from adjourn.errors import AdjournError
 from adjourn.jobs.model import ClaimedJob, Outcome
 from adjourn.metadata.catalog import load
@@ -23,6 +24,7 @@ from adjourn.worker import calls, protocol
 from adjourn.worker.protocol import Answer, Ask, Channel, Done, Interrupt, Metadata, Ready, Run, Traced, Work
 
 log = structlog.get_logger("adjourn.worker")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(slots=True)
@@ -32,8 +34,11 @@ class Running:
     job: ClaimedJob
     task: Task
     since: float
-    asked_to_stop: float | None = None
-    """When its time was up."""
+    asked: int | None = None
+    """What it was told: 21 to pause, 22 to stop, LEAVE because the worker stops."""
+    asked_at: float = 0.0
+    overdue: bool = False
+    """It was told to stop because its time was up."""
     traced: str = ""
     """What its handler said by `adjourn.trace`."""
 
@@ -47,8 +52,10 @@ class ExecutorProcess:
         concurrency: int,
         on_done: Callable[[ExecutorProcess, list[tuple[Running, float, Outcome]]], None],
         on_death: Callable[[ExecutorProcess], None],
+        job_seconds_max: float = config.JOB_SECONDS_MAX,
     ) -> None:
         self._service = service
+        self._job_seconds_max = job_seconds_max
         self.concurrency = concurrency
         self.running: dict[str, Running] = {}
         self.retiring = False
@@ -100,6 +107,7 @@ class ExecutorProcess:
                     job.retry_count,
                     job.cursor,
                     (job.regarding.table, str(job.regarding.id)) if job.regarding else None,
+                    self._job_seconds_max,
                 )
             )
         self._send(Run(work))
@@ -111,8 +119,22 @@ class ExecutorProcess:
             self._send(Metadata([(name, text) for name, text in snapshot.documents], snapshot.catalog.version))
 
     def interrupt(self, jobs: Mapping[str, int]) -> None:
-        """Tell handlers that somebody wants them to stop."""
-        self._send(Interrupt(dict(jobs)))
+        """Tell handlers to stop: each once, or again when something else is asked of it."""
+        told: dict[str, int] = {}
+        for job_id, asked in jobs.items():
+            running = self.running.get(job_id)
+            if running is not None and _more(running.asked, asked):
+                running.asked, running.asked_at = asked, runtime.monotonic()
+                told[job_id] = asked
+        if told:
+            self._send(Interrupt(told))
+
+    def memory_bytes(self) -> int:
+        """How much memory the process has in use; 0 when it is gone or the system does not say."""
+        try:
+            return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * _PAGE_BYTES
+        except (OSError, IndexError, ValueError):
+            return 0
 
     def kill(self) -> None:
         """End the process and everything that it started."""
@@ -175,9 +197,17 @@ class ExecutorProcess:
                     raise calls.LeaseLost(f"System job {ask.job} is not running in this executor.")
                 call = calls.call_of(running.job, running.task, self._service)
                 value = calls.serve(self._service, running.job, call, ask.method, ask.user, protocol.unpack(ask.value))
+                if ask.method == "checkpoint" and value is None:
+                    # Its time is up, or the worker stops: that is in no row.
+                    value = running.asked
                 answer = Answer(ask.call, protocol.pack(value), None)
             except Exception as error:  # every error of a call is the handler's to see
                 if not isinstance(error, AdjournError):
                     log.exception("a handler's call met an internal error", job=ask.job, method=ask.method)
                 answer = Answer(ask.call, None, protocol.error_fields(error))
             self._send(answer)
+
+
+def _more(before: int | None, asked: int) -> bool:
+    """Whether something is asked of a job beyond what it was told already: to cancel outranks to pause, which outranks to leave."""
+    return before is None or (asked > before)

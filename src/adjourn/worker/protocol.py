@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -21,10 +21,12 @@ import msgspec
 
 from adjourn import config
 from adjourn.errors import AdjournError, clean, said
-from adjourn.jobs.model import Canceled, Continue, Failed, Outcome, Postpone, Retry, Succeeded, sound
+from adjourn.jobs.model import Canceled, Continue, Failed, Outcome, Postpone, Released, Retry, Succeeded, sound
 from adjourn.metadata.model import Reference
 from adjourn.pipeline.record import Record
 
+LEAVE = 0
+"""Instead of a status: nobody asked for it, but the run is to end, and the job to go on elsewhere."""
 FRAME_BYTES_MAX = config.DATA_BYTES_MAX * 4
 _HEADER = struct.Struct(">I")
 _UUID, _MOMENT, _DATE, _DECIMAL, _REFERENCE, _RECORD = range(1, 7)
@@ -44,6 +46,7 @@ class Work(msgspec.Struct, frozen=True, array_like=True, tag="work"):
     retry_count: int
     cursor: str | None
     regarding: tuple[str, str] | None
+    seconds_max: float
 
 
 class Run(msgspec.Struct, frozen=True, array_like=True, tag="run"):
@@ -60,7 +63,7 @@ class Metadata(msgspec.Struct, frozen=True, array_like=True, tag="metadata"):
 
 
 class Interrupt(msgspec.Struct, frozen=True, array_like=True, tag="interrupt"):
-    """Down: somebody wants these jobs to stop: {id: status 21 or 22}."""
+    """Down: these jobs are to stop: {id: status 21 (pause) or 22 (cancel), or LEAVE: the worker stops}."""
 
     jobs: dict[str, int]
 
@@ -107,15 +110,15 @@ Up = Done | Traced | Ask | Ready
 _ENCODER = msgspec.msgpack.Encoder()
 _DOWN = msgspec.msgpack.Decoder(Down)
 _UP = msgspec.msgpack.Decoder(Up)
-_KINDS: dict[str, type[Any]] = {
+_KINDS: dict[str, Callable[..., Any]] = {
     "succeeded": Succeeded,
     "failed": Failed,
     "retry": Retry,
     "postpone": Postpone,
     "continue": Continue,
     "canceled": Canceled,
+    "released": lambda reason: Released(reason=str(reason)),
 }
-_NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
 class Channel:
@@ -179,19 +182,23 @@ class Channel:
 def outcome_fields(job_id: str, seconds: float, outcome: Outcome) -> list[Any]:
     """An outcome as `Done` carries it."""
     match outcome:
-        case Succeeded(message) | Canceled(message):
-            fields: list[Any] = [message]
+        case Succeeded(message):
+            fields: list[Any] = ["succeeded", message]
+        case Canceled(message):
+            fields = ["canceled", message]
         case Failed(code, friendly, details):
-            fields = [code, friendly, details]
+            fields = ["failed", code, friendly, details]
         case Retry(reason, delay_seconds):
-            fields = [reason, delay_seconds]
+            fields = ["retry", reason, delay_seconds]
         case Postpone(until):
-            fields = [until.isoformat()]
+            fields = ["postpone", until.isoformat()]
         case Continue(cursor):
-            fields = [cursor]
+            fields = ["continue", cursor]
+        case Released(_, reason):
+            fields = ["released", reason]
         case _:
             raise TypeError(f"{outcome} is no outcome of a handler")
-    return [job_id, seconds, _NAMES[type(outcome)], *fields]
+    return [job_id, seconds, *fields]
 
 
 def read_outcome(fields: Sequence[Any]) -> tuple[str, float, Outcome]:

@@ -24,7 +24,7 @@ from adjourn import config, errors, runtime
 from adjourn.errors import AdjournError
 from adjourn.jobs import queue
 from adjourn.jobs.classes import SLOT_CLASSES, class_of
-from adjourn.jobs.model import ClaimedJob, Failed, Outcome, Released, ResourceClass, Settled, Settlement
+from adjourn.jobs.model import Canceled, ClaimedJob, Failed, Outcome, Released, ResourceClass, Settled, Settlement
 from adjourn.jobs.states import Status
 from adjourn.operations import prepare
 from adjourn.pipeline import handlers, tracing
@@ -32,8 +32,9 @@ from adjourn.service import Service
 from adjourn.store import faults
 from adjourn.store.contract import Transaction
 from adjourn.worker import calls, traces
-from adjourn.worker.duties import duties
+from adjourn.worker.duties import PUNCTUAL, duties
 from adjourn.worker.process import ExecutorProcess, Running
+from adjourn.worker.protocol import LEAVE
 
 log = structlog.get_logger("adjourn.worker")
 _BATCH_MAX = 256
@@ -42,7 +43,12 @@ _SHORT_SECONDS = 0.002
 _STOP_SECONDS = 5.0
 _RESTART_SECONDS = 0.2
 _HINT_SECONDS = 10.0
+_IDLE_SWEEP_SECONDS = 0.1
+"""How often, at most, a claim that finds less than it has room for looks from the very beginning."""
+_ON_CHANGE = frozenset(("promote_due", "interrupts"))
+"""Duties that are done anew when somebody has changed something."""
 _LIMIT_CHECK_SECONDS = 0.25
+_ENDED = f"its executor process was ended, because it did not let go within {config.JOB_GRACE_SECONDS:g} s"
 _RING_SECONDS = 0.01
 """Pause after a wake-up of the duties: a hundred commits a second need not mean a hundred looks."""
 
@@ -57,6 +63,7 @@ class Supervisor:
         processes: int = config.PROCESSES_DEFAULT,
         concurrency: int = config.CONCURRENCY_DEFAULT,
         job_seconds_max: float = config.JOB_SECONDS_MAX,
+        job_memory_bytes_max: int | None = None,
     ) -> None:
         self.id = runtime.new_id()
         self._service = service
@@ -64,6 +71,7 @@ class Supervisor:
         self._processes = processes
         self._concurrency = concurrency
         self._job_seconds_max = job_seconds_max
+        self._job_memory_bytes_max = job_memory_bytes_max or _memory_bytes_max()
         self._bell = runtime.bell()
         self._guard = runtime.lock()
         self._settlements: list[Settlement] = []
@@ -77,6 +85,10 @@ class Supervisor:
         self._stopping = False
         self._threads: list[runtime.Thread] = []
         self._hints: list[tuple[float, int]] = []
+        self._lows: list[tuple[float, int]] = []
+        """Sequences that became Ready lately, by their moment."""
+        self._after_hint = False
+        self._look_again = False
         self._swept = 0.0
         self._first = 0
 
@@ -87,7 +99,8 @@ class Supervisor:
         self._executors = [self._new_executor(self._concurrency) for _ in range(self._processes)]
         self._threads = [
             runtime.spawn(self._loop, name="adjourn-supervisor"),
-            runtime.spawn(self._duty_loop, name="adjourn-duties"),
+            runtime.spawn(self._duty_loop, True, name="adjourn-punctual"),
+            runtime.spawn(self._duty_loop, False, name="adjourn-duties"),
         ]
 
     def stop(self) -> None:
@@ -96,6 +109,10 @@ class Supervisor:
             return
         self._stopping = True
         self._bell.ring()
+        with self._guard:
+            executors = [*self._executors, *self._alone]
+        for executor in executors:
+            executor.interrupt(dict.fromkeys(list(executor.running), LEAVE))
         deadline = runtime.monotonic() + _STOP_SECONDS
         while self._held() and runtime.monotonic() < deadline:
             runtime.sleep(0.02)
@@ -126,7 +143,8 @@ class Supervisor:
                 busy = False
                 runtime.sleep(_RESTART_SECONDS)
             if not busy:
-                self._bell.wait(config.POLL_SECONDS)
+                self._bell.wait(_IDLE_SWEEP_SECONDS if self._look_again else config.POLL_SECONDS)
+                self._look_again = False
         self._settle_last()
 
     def _turn(self) -> bool:
@@ -196,7 +214,10 @@ class Supervisor:
             self._swept = now
             self._hints = [hint for hint in self._hints if now - hint[0] <= 2 * _HINT_SECONDS]
             return 0
-        return max((sequence - 1 for moment, sequence in self._hints if now - moment > _HINT_SECONDS), default=0)
+        after = max((sequence - 1 for moment, sequence in self._hints if now - moment > _HINT_SECONDS), default=0)
+        with self._guard:
+            self._lows = [low for low in self._lows if now - low[0] <= _HINT_SECONDS]
+            return min([after, *(sequence - 1 for _, sequence in self._lows)])
 
     def _capacity(self) -> tuple[int, dict[str, int]]:
         """How many jobs may be claimed now; and how many of each class are held, where a class has a limit."""
@@ -215,8 +236,19 @@ class Supervisor:
 
     def _claim(self, tx: Transaction, free: int, held: Mapping[str, int]) -> list[ClaimedJob]:
         """Claim for all classes that share the slots: none takes the last one while another waits."""
-        after = self._after()
+        claimed = self._claim_after(tx, self._after(), free, held)
+        if self._after_hint and len(claimed) < free:
+            # Nothing more beyond the hint: there may be older ones that somebody resumed, rescued, or that had to wait.
+            if runtime.monotonic() - self._swept < _IDLE_SWEEP_SECONDS:
+                self._look_again = True
+            else:
+                self._swept = runtime.monotonic()
+                claimed += self._claim_after(tx, 0, free - len(claimed), _with(held, claimed))
+        return claimed
+
+    def _claim_after(self, tx: Transaction, after: int, free: int, held: Mapping[str, int]) -> list[ClaimedJob]:
         claimed: list[ClaimedJob] = []
+        self._after_hint = after > 0
         order = SLOT_CLASSES[self._first :] + SLOT_CLASSES[: self._first]
         self._first = (self._first + 1) % len(SLOT_CLASSES)
         rooms = dict(held)
@@ -295,13 +327,21 @@ class Supervisor:
     # What executors say
 
     def _new_executor(self, concurrency: int) -> ExecutorProcess:
-        return ExecutorProcess(self._service, concurrency, self._on_done, self._died)
+        return ExecutorProcess(self._service, concurrency, self._on_done, self._died, self._job_seconds_max)
 
     def _on_done(self, executor: ExecutorProcess, done: list[tuple[Running, float, Outcome]]) -> None:
+        done = [(running, seconds, self._in_time(running, outcome)) for running, seconds, outcome in done]
         self._trace(done)
         self._finished([Settlement(running.job, outcome, seconds) for running, seconds, outcome in done])
         if executor in self._alone or executor.retiring:
             self._end_idle(executor)
+
+    def _in_time(self, running: Running, outcome: Outcome) -> Outcome:
+        """Who stops because its time was up has failed."""
+        if running.overdue and isinstance(outcome, Canceled):
+            text = f"The job ran longer than {self._job_seconds_max:g} s and was stopped."
+            return Failed(errors.JOB_TIMED_OUT, text, text)
+        return outcome
 
     def _trace(self, done: Sequence[tuple[Running, float, Outcome]]) -> None:
         setting = self._service.registry.cached().tracing
@@ -345,7 +385,7 @@ class Supervisor:
         now = runtime.monotonic()
         self._finished(
             [
-                Settlement(found.job, Released(crashed=index < executor.concurrency), now - found.since)
+                Settlement(found.job, _given_back(crashed=index < executor.concurrency), now - found.since)
                 for index, found in enumerate(lost)
             ]
         )
@@ -365,14 +405,15 @@ class Supervisor:
     def _held(self) -> int:
         with self._guard:
             executors = (*self._executors, *self._alone)
-            return sum(len(executor.running) for executor in executors) + len(self._own) + len(self._settlements)
+            return sum(len(executor.running) for executor in executors) + len(self._own)
 
     # Duties
 
-    def _duty_loop(self) -> None:
-        table = dict(duties(self._service, self.id, self._bell.ring, self._lost))
-        table["interrupts"] = self._interrupts
-        table["time limits"] = self._time_limits
+    def _duty_loop(self, punctual: bool) -> None:
+        every = dict(duties(self._service, self.id, self._bell.ring, self._lost, self._promoted))
+        every["interrupts"] = self._interrupts
+        every["time limits"] = self._time_limits
+        table = {name: duty for name, duty in every.items() if (name in PUNCTUAL) is punctual}
         moments: dict[str, datetime] = {name: runtime.now() for name in table}
         wake = runtime.bell()
         self._store.on_change(wake.ring)
@@ -389,8 +430,14 @@ class Supervisor:
             pause = (min(moments.values()) - runtime.now()).total_seconds()
             if wake.wait(min(max(pause, 0.001), config.POLL_SECONDS)):
                 # Somebody changed something: an earlier moment, or a job that is to stop.
-                moments["promote_due"] = moments["interrupts"] = runtime.now()
+                for name in _ON_CHANGE & moments.keys():
+                    moments[name] = runtime.now()
                 runtime.sleep(_RING_SECONDS)
+
+    def _promoted(self, sequence: int) -> None:
+        """Claims must begin before a job that has just become Ready, however old it is."""
+        with self._guard:
+            self._lows.append((runtime.monotonic(), sequence))
 
     def _interrupts(self, now: datetime) -> datetime:
         """Tell executors which of their jobs somebody asked to pause or to stop."""
@@ -408,28 +455,45 @@ class Supervisor:
         return later
 
     def _time_limits(self, now: datetime) -> datetime:
-        """Ask a job whose time is up to stop; after a grace it is failed, and its executor is replaced and ended."""
+        """Ask a job whose time is up to stop. What has not stopped after a grace, whoever asked, loses its process if it has its own.
+
+        In a shared process a job that is paused or canceled lets go when it will; one whose time is up is failed, and the
+        process takes no new jobs and ends after the others.
+        """
         moment = runtime.monotonic()
         with self._guard:
             executors = [*self._executors, *self._alone]
         for executor in executors:
+            own = executor in self._alone
+            fat = own and executor.memory_bytes() > self._job_memory_bytes_max
             for job_id, running in list(executor.running.items()):
-                if running.asked_to_stop is None:
-                    if moment - running.since > self._job_seconds_max:
-                        running.asked_to_stop = moment
-                        executor.interrupt({job_id: int(Status.CANCELING)})
-                elif moment - running.asked_to_stop > config.JOB_GRACE_SECONDS:
-                    self._end_overdue(executor, job_id, moment)
+                if fat:
+                    self._end(executor, job_id, moment, self._too_fat())
+                elif not running.overdue and moment - running.since > self._job_seconds_max:
+                    running.overdue = True
+                    running.asked = None  # its grace begins now, whatever it was asked before
+                    executor.interrupt({job_id: int(Status.CANCELING)})
+                elif running.asked is not None and moment - running.asked_at > config.JOB_GRACE_SECONDS:
+                    if running.overdue:
+                        self._end(executor, job_id, moment, self._too_late())
+                    elif own:
+                        self._end(executor, job_id, moment, Released(reason=_ENDED))
         return now + timedelta(seconds=_LIMIT_CHECK_SECONDS)
 
-    def _end_overdue(self, executor: ExecutorProcess, job_id: str, moment: float) -> None:
+    def _too_late(self) -> Failed:
+        text = f"The job ran longer than {self._job_seconds_max:g} s and did not stop when it was asked to."
+        return Failed(errors.JOB_TIMED_OUT, text, text)
+
+    def _too_fat(self) -> Failed:
+        text = f"The job's own process used more than {self._job_memory_bytes_max // 1024**2:,} MiB of memory and was ended."
+        return Failed(errors.JOB_CRASHED, text, text)
+
+    def _end(self, executor: ExecutorProcess, job_id: str, moment: float, outcome: Outcome) -> None:
         running = executor.running.pop(job_id, None)
         if running is None:
             return
-        text = f"The job ran longer than {self._job_seconds_max:.0f} s and did not stop when it was asked to."
-        failed = Failed(errors.JOB_TIMED_OUT, text, text)
-        self._trace([(running, moment - running.since, failed)])
-        self._finished([Settlement(running.job, failed, moment - running.since)])
+        self._trace([(running, moment - running.since, outcome)])
+        self._finished([Settlement(running.job, outcome, moment - running.since)])
         if executor in self._alone:
             executor.kill()
             return
@@ -444,12 +508,33 @@ class Supervisor:
         self._bell.ring()
 
 
+def _with(held: Mapping[str, int], claimed: Sequence[ClaimedJob]) -> dict[str, int]:
+    rooms = dict(held)
+    for job in claimed:
+        rooms[class_of(job.operation_type).name] += 1
+    return rooms
+
+
+def _given_back(*, crashed: bool) -> Released:
+    return Released(crashed, "its executor process died" if crashed else "the executor process that was to run it died")
+
+
 def _room(executor: ExecutorProcess) -> int:
     """How many more jobs an executor may get."""
     if executor.dead or executor.retiring:
         return 0
     ahead = _BATCH_MAX if executor.seconds < _SHORT_SECONDS else executor.concurrency
     return max(0, max(ahead, executor.concurrency) - len(executor.running))
+
+
+def _memory_bytes_max() -> int:
+    """ADJOURN_ISOLATED_MEMORY_MIB: how much memory the process of an isolated job may use."""
+    text = os.environ.get("ADJOURN_ISOLATED_MEMORY_MIB")
+    if text is None:
+        return config.JOB_MEMORY_BYTES_MAX
+    if not text.isdigit() or int(text) < 1:
+        raise errors.InvalidRequest(f"ADJOURN_ISOLATED_MEMORY_MIB must be a whole number from 1, found '{text[:40]}'.")
+    return int(text) * 1024 * 1024
 
 
 def _limit(found: ResourceClass) -> int | None:

@@ -110,7 +110,7 @@ class Jobs:
     def clear(self) -> None:
         """Delete every job; nothing that hangs on one is left."""
         self.delete(*(UUID(str(row[0])) for row in self.rows("SELECT asyncoperationid FROM asyncoperation")))
-        for table in ("asyncoperation", "asyncoperationtext", "fileattachment"):
+        for table in ("asyncoperation", "asyncoperationtext", "fileattachment", "jobhistory"):
             assert self.rows(f"SELECT count(*) FROM {table}") == [(0,)], table
         self.check()
 

@@ -13,7 +13,7 @@ from adjourn import config, errors, runtime
 from adjourn.errors import InvalidStateChange, NotFound
 from adjourn.jobs import queue
 from adjourn.jobs.model import Canceled, Continue, Failed, Succeeded
-from adjourn.jobs.states import TRANSITIONS, Action, Status
+from adjourn.jobs.states import STATE_OF, TRANSITIONS, Action, State, Status
 
 VERBS: dict[Action, Callable[..., None]] = {
     Action.CANCEL: queue.cancel,
@@ -199,3 +199,66 @@ def test_a_version_is_the_moment_of_the_last_change(jobs: Any) -> None:
     jobs.act(queue.postpone, job, jobs.now + timedelta(days=1))
     with jobs.store.read() as reader:
         assert queue.require(reader, job) == int(jobs.now.timestamp() * 1_000_000)
+
+
+def accepts(jobs: Any, sql: str, values: dict[str, Any]) -> bool:
+    """Whether the database's CHECKs let an update pass."""
+    refusals = []
+    try:
+        jobs.unit(lambda tx: tx.execute(sql, values))
+    except Exception as error:  # each store has its own for this
+        refusals.append(str(error).lower())
+    assert all("check" in refusal for refusal in refusals), refusals
+    return not refusals
+
+
+@pytest.mark.requirement("M66")
+@pytest.mark.requirement("M67")
+def test_the_database_knows_the_same_pairs_as_the_table(jobs: Any) -> None:
+    """Each state with each status, and with a lease or without, completed or not: the CHECKs let pass what the code means."""
+    (job,) = jobs.add()
+    sql = (
+        "UPDATE asyncoperation SET statecode = :state, statuscode = :status, lease = :lease, completedon = :completed "
+        "WHERE name = 'job 0'"
+    )
+    accepted = set()
+    for state in (*State, 4):
+        for status in (*Status, 1, 99):
+            for lease in (None, "l"):
+                for completed in (None, LATER):
+                    values = {"state": int(state), "status": int(status), "lease": lease, "completed": completed}
+                    if accepts(jobs, sql, values):
+                        accepted.add((state, status, lease is not None, completed is not None))
+    expected = {(state, status, state is State.LOCKED, state is State.COMPLETED) for status, state in STATE_OF.items()}
+    assert accepted == expected
+    assert jobs.row(job)["statecode"] is not None
+
+
+@pytest.mark.parametrize("status", Status, ids=lambda status: status.name.lower())
+def test_the_database_lets_a_blocked_job_wait_or_end_only(jobs: Any, status: Status) -> None:
+    state = STATE_OF[status]
+    jobs.add()
+    values = {
+        "state": int(state), "status": int(status), "lease": "l" if state is State.LOCKED else None,
+        "completed": LATER if state is State.COMPLETED else None,
+    }  # fmt: skip
+    sql = (
+        "UPDATE asyncoperation SET statecode = :state, statuscode = :status, lease = :lease, completedon = :completed, "
+        "blocked = true WHERE name = 'job 0'"
+    )
+    if state in (State.SUSPENDED, State.COMPLETED):
+        assert jobs.unit(lambda tx: tx.execute(sql, values)) == 1
+    else:
+        with pytest.raises(Exception, match=r"(?i)check"):
+            jobs.unit(lambda tx: tx.execute(sql, values))
+
+
+@pytest.mark.requirement("M194")
+def test_a_schedule_that_is_resumed_is_due_now_and_never_ready_itself(jobs: Any) -> None:
+    (job,) = jobs.add(recurrence_pattern="FREQ=DAILY;", postpone_until=jobs.now + timedelta(days=1))
+    jobs.act(queue.postpone, job, jobs.now + timedelta(days=2))
+    assert (jobs.stands(job), jobs.row(job)["postponeuntil"]) == ([(1, 10)], "2030-01-03T12:00:00.000000Z")
+    jobs.act(queue.resume, job)
+    assert (jobs.stands(job), jobs.row(job)["postponeuntil"]) == ([(1, 10)], "2030-01-01T12:00:00.000000Z")
+    assert (jobs.due(), jobs.claim()) == ((0, None), [])
+    assert jobs.row(job)["waitreason"] == "schedule"

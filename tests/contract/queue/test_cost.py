@@ -69,8 +69,9 @@ def test_the_hot_statements_use_their_indexes(crowded: Any) -> None:
         "interrupts": (sql.interrupts, {"worker": "w"}, ("job_locked",)),
         "rescue": (sql.held, {"workers": many(WORKERS)}, ("job_locked",)),
         "workers": (sql.workers, {}, ("job_locked",)),
-        "ahead": (sql.ahead, {"type": 54, "sequence": 30_000}, ("job_ready",)),
+        "ahead": (sql.ahead, {"types": many([54]), "sequence": 30_000, "limit": 9}, ("job_ready",)),
         "blocker": (sql.blocker, {"key": "t:t"}, ("job_one_head",)),
+        "why": (sql.why, {"id": job}, ("(jobsequence=?)",) if sqlite else ()),
         "cancel": (sql.require, {"id": job}, ()),
         "checkpoint": (sql.checkpoint, {"id": job, "lease": "l", "cursor": None, "text": None, "percent": None}, ()),
     }

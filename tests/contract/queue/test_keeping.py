@@ -8,10 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from adjourn import runtime
-from adjourn.errors import NotFound
 from adjourn.jobs import queue
-from adjourn.jobs.model import Continue, Failed, Released, Retry, Succeeded
+from adjourn.jobs.model import Continue, Released, Succeeded
 from adjourn.jobs.states import Status
 
 
@@ -103,44 +101,6 @@ def test_running_jobs_are_counted_by_type(jobs: Any) -> None:
     jobs.claim(4, types=(1, 54))
     with jobs.store.read() as reader:
         assert queue.running(reader) == {1: 2, 54: 2}
-
-
-def test_why_says_in_a_sentence_what_a_job_waits_for(jobs: Any) -> None:
-    until = jobs.now + timedelta(hours=1)
-    first, second = jobs.add(2)
-    jobs.claim(1, worker="w1")
-    assert jobs.why(first) == "Worker w1 has run it since 2030-01-01 12:00:00 UTC."
-    assert jobs.why(second) == "It is ready and waits for a free slot of class requests: 0 ahead of it, 1 running."
-    (third,) = jobs.add()
-    assert "1 ahead of it, 1 running" in jobs.why(third)
-    jobs.act(queue.postpone, third, until)
-    assert jobs.why(third) == "It is postponed until 2030-01-01 13:00:00 UTC."
-    (claimed,) = jobs.claim()
-    jobs.unit(lambda tx: queue.checkpoint(tx, claimed, None, "half", 50))
-    jobs.act(queue.pause, second)
-    assert jobs.why(second) == ("Worker w has run it since 2030-01-01 12:00:00 UTC, half 50%. It was asked to pause.")
-    jobs.settle((claimed, Continue("c")))
-    assert jobs.why(second) == "It was paused by a person and waits to be resumed."
-    jobs.act(queue.resume, second)
-    (claimed,) = jobs.claim()
-    jobs.settle((claimed, Retry("the server is away", delay_seconds=60)))
-    assert "asked for a retry; it runs again at 2030-01-01 12:01:00 UTC: the server is away" in jobs.why(second)
-    jobs.tick(60)
-    jobs.due()
-    jobs.settle((jobs.claim()[0], Failed(1, "no", "d")))
-    assert jobs.why(second) == "It is Completed (Failed) since 2030-01-01 12:01:00 UTC: no."
-
-
-def test_why_names_the_job_that_a_token_waits_for(jobs: Any) -> None:
-    head, behind = jobs.add(2, dependency_token="t")
-    assert jobs.why(behind) == f"It waits behind job {head} 'job 0' of the same token, which is Ready."
-    jobs.act(queue.postpone, head, jobs.now + timedelta(hours=1))
-    assert "which is Suspended, postponed until 2030-01-01 13:00:00 UTC." in jobs.why(behind)
-
-
-def test_why_of_a_missing_job_names_it(jobs: Any) -> None:
-    with pytest.raises(NotFound):
-        jobs.why(runtime.new_id())
 
 
 def test_folding_the_counts_changes_none_of_them(jobs: Any) -> None:

@@ -154,20 +154,6 @@ def test_a_job_that_keeps_killing_its_executor_is_failed(org: Client, supervisor
     assert completed(org, org.enqueue(plugins.quick.request("after")))["statuscode"] == 30
 
 
-def test_a_running_job_pauses_at_its_checkpoint_and_goes_on_from_its_cursor(
-    org: Client, supervisor: Supervisor
-) -> None:
-    job = org.enqueue(plugins.counts.request(until=8, pause=0.05))
-    until(org, job, lambda found: found["statuscode"] == 20)
-    org.update("asyncoperation", job, {"statecode": 1, "statuscode": 10})
-    until(org, job, lambda found: (found["statecode"], found["statuscode"]) == (1, 10))
-    org.update("asyncoperation", job, {"statecode": 0, "statuscode": 0})
-    done = completed(org, job)
-    assert done["statuscode"] == 30
-    assert done["friendlymessage"].startswith("from ")
-    assert not done["friendlymessage"].startswith("from 0 ")
-
-
 def test_a_running_job_is_canceled_at_its_checkpoint_or_await(org: Client, supervisor: Supervisor) -> None:
     for request in (plugins.counts.request(until=1000, pause=0.05), plugins.sleepy_async.request(60)):
         job = org.enqueue(request)

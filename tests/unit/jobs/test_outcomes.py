@@ -24,8 +24,8 @@ from adjourn.jobs.model import (
     Retry,
     Succeeded,
 )
-from adjourn.jobs.outcomes import Change, decide
-from adjourn.jobs.states import STATE_OF, State, Status, WaitReason
+from adjourn.jobs.outcomes import Change, Standing, decide
+from adjourn.jobs.states import SETTLED, STATE_OF, State, Status, WaitReason
 from adjourn.metadata.model import Reference
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -41,7 +41,8 @@ IN_PROGRESS, PAUSING, CANCELING = Status.IN_PROGRESS, Status.PAUSING, Status.CAN
 
 
 def after(outcome: Outcome, status: Status = IN_PROGRESS, *, postponed: datetime | None = None, **job: Any) -> Change:
-    return decide(dataclasses.replace(JOB, **job), outcome, status, postponed, NOW, lambda: 0.0)
+    claimed = dataclasses.replace(JOB, **job)
+    return decide(claimed, outcome, Standing(status, postponed, claimed.cursor), NOW, lambda: 0.0)
 
 
 def test_success_keeps_the_text_and_has_no_code() -> None:
@@ -169,6 +170,7 @@ def test_whatever_happens_the_job_is_let_go_in_a_legal_pair(
     outcome: Outcome, status: Status, postponed: datetime | None, retries: int, crashes: int
 ) -> None:
     change = after(outcome, status, postponed=postponed, retry_count=retries, crashes=crashes)
+    assert change.status in SETTLED[status]
     assert STATE_OF[change.status] is not State.LOCKED
     assert (change.completed_on is not None) == (STATE_OF[change.status] is State.COMPLETED)
     assert (change.wait_reason is not None) == (change.status is Status.WAITING)

@@ -1,0 +1,98 @@
+"""Each cell of docs/lifecycle.md by `adjourn jobs …` and by Python. On both stores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from click.testing import CliRunner
+from tests.support import lifecycle
+from tests.support.lifecycle import CELLS, MOMENT, standing_in
+
+import adjourn
+from adjourn.cli import adjourn as command
+from adjourn.errors import InvalidStateChange
+from adjourn.jobs.states import Action, Result, Status
+from adjourn.organization import Organization
+from adjourn.store.contract import Store
+
+
+@pytest.fixture
+def org(database_url: str) -> Iterator[Organization]:
+    with adjourn.Organization(database_url) as found:
+        yield found
+
+
+@pytest.fixture
+def store(org: Organization) -> Store:
+    return org.service.store
+
+
+@pytest.mark.requirement("M188")
+@pytest.mark.parametrize("action", Action, ids=str)
+def test_each_action_by_the_command_line(database_url: str, store: Store, action: Action) -> None:
+    for _, status, kind in [cell for cell in CELLS if cell[0] is action]:
+        job = standing_in(store, status, kind)
+        before = lifecycle.row(store, job)
+        more = [MOMENT] if action is Action.POSTPONE else []
+        answer = CliRunner().invoke(command, ["jobs", action, str(job), *more, "--database", database_url])
+        wanted = lifecycle.expected(action, status, kind)
+        if wanted.code is not None:
+            assert isinstance(answer.exception, InvalidStateChange), (status, answer.output)
+            assert answer.exception.code == wanted.code
+            assert lifecycle.row(store, job) == before
+        else:
+            assert answer.exit_code == 0, (status, answer.output)
+            assert answer.output.count("\n") == 1, "one sentence on how the job stands now"
+            assert_done(store, job, before, wanted)
+
+
+@pytest.mark.requirement("M188")
+@pytest.mark.parametrize("action", Action, ids=str)
+def test_each_action_in_python(org: Organization, store: Store, action: Action) -> None:
+    for _, status, kind in [cell for cell in CELLS if cell[0] is action]:
+        job = standing_in(store, status, kind)
+        before = lifecycle.row(store, job)
+        wanted = lifecycle.expected(action, status, kind)
+        if wanted.code is not None:
+            with pytest.raises(adjourn.InvalidStateChange) as refused:
+                act(org, action, job)
+            assert refused.value.code == wanted.code
+            assert lifecycle.row(store, job) == before
+        else:
+            act(org, action, job)
+            assert_done(store, job, before, wanted)
+
+
+def act(org: Organization, action: Action, job: object) -> None:
+    if action is Action.DELETE:
+        org.delete("asyncoperation", str(job))
+    else:
+        org.update("asyncoperation", str(job), lifecycle.CHANGES[action])
+
+
+def assert_done(store: Store, job: object, before: object, wanted: Result) -> None:
+    after = lifecycle.row(store, job)  # type: ignore[arg-type]
+    if wanted.gone:
+        assert after is None
+    elif wanted.status is None:
+        assert after == before
+    else:
+        assert after is not None
+        assert after[1] == wanted.status
+
+
+def test_a_job_s_history_is_shown(database_url: str, org: Organization, store: Store) -> None:
+    job = str(standing_in(store, Status.WAITING_FOR_RESOURCES))
+    org.update("asyncoperation", job, lifecycle.CHANGES[Action.POSTPONE])
+    org.update("asyncoperation", job, lifecycle.CHANGES[Action.CANCEL])
+    told = CliRunner().invoke(command, ["jobs", "history", job, "--database", database_url], terminal_width=200).output
+    first, second = told.splitlines()[2:4]
+    assert "postpone" in first
+    assert "0/0 -> 1/10" in first
+    assert "System Admin" in first
+    assert "cancel" in second
+    assert "1/10 -> 3/32" in second
+    shown = CliRunner().invoke(command, ["jobs", "show", job, "--database", database_url]).output
+    assert shown.count("System Administrator") >= 2
+    assert "history " in shown

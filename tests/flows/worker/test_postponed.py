@@ -1,0 +1,161 @@
+"""Postponed jobs become Ready at their moment, however many there are. Through real supervisors, on both stores."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.support import worker_plugins as plugins
+
+from adjourn import runtime
+from adjourn.client import Client
+from adjourn.jobs import queue
+from adjourn.pipeline.call import Call
+from adjourn.service import Service
+from adjourn.store.contract import Store
+from adjourn.worker.supervisor import Supervisor
+
+MANY = 10_000
+
+
+@pytest.fixture
+def service(store: Store) -> Service:
+    service = Service(store)
+    service.register("tests.support.worker_plugins")
+    return service
+
+
+@pytest.fixture
+def org(service: Service) -> Client:
+    return service.client(Call(caller=service.administrator()))
+
+
+@pytest.fixture
+def start(service: Service) -> Iterator[Callable[[int], Supervisor]]:
+    started: list[Supervisor] = []
+
+    def begin(processes: int) -> Supervisor:
+        found = Supervisor(service, processes=processes, concurrency=4)
+        found.start()
+        started.append(found)
+        return found
+
+    yield begin
+    for supervisor in started:
+        supervisor.stop()
+
+
+def rows(store: Store, sql: str) -> list[tuple[Any, ...]]:
+    with store.read() as reader:
+        return reader.rows(sql)
+
+
+def wait(accepted: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not accepted():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.requirement("M217")
+@pytest.mark.requirement("M33")
+def test_a_job_becomes_ready_within_100_ms_of_its_moment(
+    org: Client, store: Store, start: Callable[[int], Supervisor]
+) -> None:
+    """Nobody has a slot for them, so that Ready lasts and can be seen; modifiedon is the moment at which they became so."""
+    start(0)
+    jobs = [org.enqueue(plugins.quick.request(str(number))) for number in range(20)]
+    for number, job in enumerate(jobs):
+        org.update("asyncoperation", job, {"postponeuntil": runtime.now() + timedelta(seconds=0.4 + number * 0.037)})
+    moments = [org.retrieve("asyncoperation", job)["postponeuntil"] for job in jobs]
+    wait(lambda: rows(store, "SELECT count(*) FROM asyncoperation WHERE statecode = 1") == [(0,)], 20)
+    late = []
+    for job, moment in zip(jobs, moments, strict=True):
+        found = org.retrieve("asyncoperation", job)
+        assert (found["statecode"], found["statuscode"], found["postponeuntil"]) == (0, 0, None)
+        assert found["modifiedon"] >= moment
+        late.append((found["modifiedon"] - moment).total_seconds())
+    # 100 ms is the promise; a machine that is shared with other tests may keep a thread waiting once.
+    assert statistics.quantiles(late, n=10)[-1] < 0.1, late
+    assert max(late) < 1, late
+
+
+@pytest.mark.requirement("M224")
+def test_ten_thousand_due_at_once_start_in_order_and_hold_up_nobody(
+    org: Client, store: Store, start: Callable[[int], Supervisor]
+) -> None:
+    moment = runtime.now() + timedelta(seconds=6)
+    org.enqueue_many([(plugins.quick.request("x"), {"postpone_until": moment})] * MANY)
+    start(1)
+    assert runtime.now() < moment, "the machine is too slow for this test"
+    wait(lambda: runtime.now() > moment, 20)
+    began = runtime.now()
+    account = org.create("account", {"name": "Contoso"})
+    (other,) = org.retrieve_multiple(
+        f"asyncoperations?$filter=_regardingobjectid_value eq {account} and name eq 'First job'&$select=name"
+    )
+    assert other.id is not None
+    wait(lambda: org.retrieve("asyncoperation", other.id)["statecode"] == 3, 20)  # type: ignore[arg-type]
+    found = org.retrieve("asyncoperation", other.id)
+    assert (found["startedon"] - began).total_seconds() < 1.5, "a job of another class starts among them"
+    wait(lambda: rows(store, "SELECT count(*) FROM asyncoperation WHERE statecode < 3") == [(0,)], 120)
+    started = rows(store, "SELECT startedon FROM asyncoperation WHERE operationtype = 54 ORDER BY sequence")
+    assert len(started) == MANY
+    for (before,), (after,) in itertools.pairwise(started):
+        assert before <= after
+    assert datetime.fromisoformat(started[0][0]) >= moment
+    assert rows(store, "SELECT count(*) FROM asyncoperation WHERE statuscode <> 30") == [(0,)]
+
+
+def test_a_postponement_made_elsewhere_is_noticed_in_time(
+    org: Client, service: Service, store: Store, start: Callable[[int], Supervisor]
+) -> None:
+    """A moment that is nearer than the next look: the commit wakes the one who looks."""
+    start(0)
+    far = org.enqueue(plugins.quick.request("far"), postpone_until=runtime.now() + timedelta(hours=1))
+    time.sleep(0.2)
+    moment = runtime.now() + timedelta(seconds=0.3)
+    org.update("asyncoperation", far, {"postponeuntil": moment})
+    wait(lambda: org.retrieve("asyncoperation", far)["statecode"] == 0, 5)
+    assert (org.retrieve("asyncoperation", far)["modifiedon"] - moment).total_seconds() < 0.5
+
+
+@pytest.mark.requirement("M194")
+def test_an_old_job_that_is_resumed_starts_at_once_though_claims_are_far_ahead(
+    org: Client, store: Store, start: Callable[[int], Supervisor]
+) -> None:
+    """On PostgreSQL claims begin at a remembered sequence; this one lies before it."""
+    old = org.enqueue(plugins.quick.request("old"), postpone_until=runtime.now() + timedelta(hours=1))
+    supervisor = start(1)
+    for number in range(3):
+        new = org.enqueue(plugins.quick.request(str(number)))
+        wait(lambda new=new: org.retrieve("asyncoperation", new)["statecode"] == 3, 20)  # type: ignore[misc]
+    # As if that had been a while ago.
+    supervisor._hints = [(moment - 11, sequence) for moment, sequence in supervisor._hints]
+    supervisor._swept = runtime.monotonic()
+    began = runtime.now()
+    org.update("asyncoperation", old, {"statecode": 0, "statuscode": 0})
+    wait(lambda: org.retrieve("asyncoperation", old)["statecode"] == 3, 20)
+    assert (org.retrieve("asyncoperation", old)["startedon"] - began).total_seconds() < 1
+
+
+def test_due_jobs_are_promoted_in_batches_in_the_order_of_their_moments(
+    store: Store, service: Service, org: Client
+) -> None:
+    now = runtime.now()
+    for number in range(5):
+        org.enqueue(plugins.quick.request(str(number)), postpone_until=now + timedelta(hours=5 - number))
+
+    def unit(tx: Any) -> tuple[int, int | None]:
+        tx.now = now + timedelta(hours=3, minutes=30)
+        return queue.promote_due(tx, 2)
+
+    assert [store.write(unit)[0] for _ in range(3)] == [2, 1, 0]
+    ready = rows(store, "SELECT sequence FROM asyncoperation WHERE statecode = 0 ORDER BY sequence")
+    everything = rows(store, "SELECT sequence FROM asyncoperation ORDER BY sequence")
+    assert ready == everything[2:]
