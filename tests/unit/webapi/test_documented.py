@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from adjourn.webapi import bulk, file_blocks, operations
-from adjourn.webapi.organization_functions import FUNCTIONS
+from adjourn.webapi.operations import FUNCTIONS
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "webapi.md").read_text()
 
