@@ -210,3 +210,22 @@ def test_a_column_is_counted_and_grouped_by_in_one_query(http: httpx.Client, org
         ("Redmond", 2, 0),
         ("x", 1, 0),
     ]
+
+
+def test_a_relationship_of_ones_own_makes_a_tree_and_only_one(http: httpx.Client) -> None:
+    assert http.post("EntityDefinitions", json=table("new_Part")).status_code == 204
+
+    def relationship(name: str, referenced: str = "new_part") -> httpx.Response:
+        body = {"@odata.type": "Microsoft.Dynamics.CRM.OneToManyRelationshipMetadata", "SchemaName": f"new_{name}",
+                "ReferencedEntity": referenced, "ReferencingEntity": "new_part", "IsHierarchical": True,
+                "Lookup": attribute("Lookup", f"new_{name}Id")}  # fmt: skip
+        return http.post("RelationshipDefinitions", json=body)
+
+    assert relationship("Whole").status_code == 204
+    assert "whose hierarchy is 'new_Whole'" in error_of(relationship("Other"))[2]
+    assert "with itself" in error_of(relationship("Account", "account"))[2]
+    whole = created(http, "new_parts", {"new_name": "whole"})
+    created(http, "new_parts", {"new_name": "part", "new_WholeId@odata.bind": f"/{whole}"})
+    key = whole.partition("(")[2].rstrip(")")
+    under = f"Microsoft.Dynamics.CRM.Under(PropertyName='new_partid',PropertyValue='{key}')"
+    assert [row["new_name"] for row in http.get("new_parts", params={"$filter": under}).json()["value"]] == ["part"]
