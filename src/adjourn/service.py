@@ -98,12 +98,19 @@ class Service:
                 found = principals.caller(own, user_id)
         return found
 
-    def find_user(self, column: str, value: Any) -> UUID | None:
-        """The one systemuser whose column has this value; None for none, or for several."""
+    def find_user(self, **wanted: Any) -> UUID | None:
+        """The one systemuser whose columns have these values; None for none, or for several."""
         key = Attribute("systemuserid")
-        wanted = Filter("and", (Condition(column, "eq", (value,)),))
+        conditions = [
+            Condition(name, "null") if value is None else Condition(name, "eq", (value,))
+            for name, value in wanted.items()
+        ]
         with self.store.read() as reader:
-            rows = ask(reader, self.catalog, Query("systemuser", (key,), filter=wanted, language="fetchxml", top=2))
+            rows = ask(
+                reader,
+                self.catalog,
+                Query("systemuser", (key,), filter=Filter("and", tuple(conditions)), language="fetchxml", top=2),
+            )
         return rows[0]["systemuserid"] if len(rows) == 1 else None
 
     def acting_as(self, caller: Caller, user_id: UUID) -> Caller:

@@ -21,7 +21,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adjourn import config, runtime
-from adjourn.errors import AdjournError, Busy, InvalidRequest, TooLarge, UnknownResource
+from adjourn.errors import AdjournError, Busy, InvalidRequest, Throttled, TooLarge, UnknownResource
 from adjourn.pipeline.call import Call
 from adjourn.service import Service
 from adjourn.webapi import batch, dispatch, failures, observe, prefer, url
@@ -118,8 +118,11 @@ class Edge:
         await _send(answer, send, _ODATA, close=answer.status == 413)
 
     async def _counted(self, request: Incoming, bearer: Bearer, receive: Receive, protection: Protection) -> Answer:
-        """The answer to an admitted request under service protection. Raises Throttled."""
-        protection.enter(bearer.user_id)
+        """The answer to an admitted request under service protection."""
+        try:
+            protection.enter(bearer.user_id)
+        except Throttled as error:
+            return self._refused(error, request).plus(*protection.left(bearer.user_id))
         began = runtime.monotonic()
         operations = 1
         try:
@@ -220,7 +223,7 @@ class Edge:
             skiptoken_key=self.authenticator.skiptoken_key,
         )
         if request.method == "POST" and len(exchange.segments) == 1 and exchange.segments[0].name == "$batch":
-            return batch.run(exchange, self.service)
+            return batch.run(exchange, self.service, lambda headers: self.authenticator.caller(bearer, headers))
         return dispatch.answer(exchange, self.service)
 
 

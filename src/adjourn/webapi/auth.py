@@ -25,6 +25,7 @@ from adjourn.webapi.oidc import Issuer
 
 BEARERS_MAX = 10_000
 RECHECK_SECONDS = 2.0
+ACTING_HEADERS = ("mscrmcallerid", "callerobjectid")
 _EXPIRED, _UNKNOWN_USER = 0x8004A101, 0x80072560
 _USER_NAMES = ("preferred_username", "upn", "unique_name")
 """Claims that may hold a user's domain name. An e-mail address is not among them: its owner can often choose it."""
@@ -56,6 +57,7 @@ class Authenticator:
         self._issuer = issuer
         self._admin = Bearer(access_tokens.digest(admin_token), UUID(config.ADMIN_USER_ID))
         self._seen: dict[bytes, _Seen] = {}
+        self._lock = runtime.lock()
         self.skiptoken_key = hashlib.sha256(b"skiptoken\x00" + admin_token.encode()).digest()
         """The same on all hosts, since they all know the same administrator's token."""
 
@@ -92,10 +94,11 @@ class Authenticator:
             self._issued(token, digest) if self._issuer is not None and token.count(".") == 2 else self._made(digest)
         )
         self._service.caller(bearer.user_id)  # there is such a user, and he is enabled
-        while len(self._seen) >= BEARERS_MAX:
-            self._seen.pop(next(iter(self._seen)), None)
-        self._seen.pop(digest, None)  # to the end: the oldest go first
-        self._seen[digest] = _Seen(bearer, version, runtime.monotonic() + RECHECK_SECONDS)
+        with self._lock:
+            self._seen.pop(digest, None)  # to the end: the oldest go first
+            while len(self._seen) >= BEARERS_MAX:
+                del self._seen[next(iter(self._seen))]
+            self._seen[digest] = _Seen(bearer, version, runtime.monotonic() + RECHECK_SECONDS)
         return bearer
 
     def caller(self, bearer: Bearer, headers: Mapping[str, str]) -> Caller:
@@ -104,7 +107,10 @@ class Authenticator:
         other = self._impersonated(headers)
         if other is None:
             return caller
-        return self._service.acting_as(caller, other)
+        try:
+            return self._service.acting_as(caller, other)
+        except Unauthenticated as error:  # not he who calls: a new token would not help him
+            raise PrivilegeDenied(error.message, code=_UNKNOWN_USER) from None
 
     def _impersonated(self, headers: Mapping[str, str]) -> UUID | None:
         found = set()
@@ -112,10 +118,10 @@ class Authenticator:
             found.add(values.guid(headers["mscrmcallerid"], "MSCRMCallerID"))
         if "callerobjectid" in headers:
             object_id = values.guid(headers["callerobjectid"], "CallerObjectId")
-            user = self._service.find_user("azureactivedirectoryobjectid", object_id)
+            user = self._service.find_user(azureactivedirectoryobjectid=object_id)
             if user is None:
-                raise Unauthenticated(
-                    f"No systemuser has azureactivedirectoryobjectid {object_id}.", code=_UNKNOWN_USER, status=403
+                raise PrivilegeDenied(
+                    f"No systemuser has azureactivedirectoryobjectid {object_id}.", code=_UNKNOWN_USER
                 )
             found.add(user)
         if len(found) > 1:
@@ -134,16 +140,13 @@ class Authenticator:
     def _issued(self, token: str, digest: bytes) -> Bearer:
         assert self._issuer is not None
         claims = self._issuer.claims(token)
-        user = None
-        object_id = claims.get("oid", claims.get("sub"))
-        if isinstance(object_id, str):
-            try:
-                user = self._service.find_user("azureactivedirectoryobjectid", UUID(object_id))
-            except ValueError:
-                user = None  # another kind of subject than a guid; its name is next
+        object_id = _guid(claims.get("oid", claims.get("sub")))
+        user = self._service.find_user(azureactivedirectoryobjectid=object_id) if object_id is not None else None
+        # A name may be given to somebody else one day, an object id never: who has another one is another.
+        nobody_else = {"azureactivedirectoryobjectid": None} if object_id is not None else {}
         names = [claims[name] for name in _USER_NAMES if isinstance(claims.get(name), str)]
         for name in names if user is None else ():
-            user = user or self._service.find_user("domainname", name)
+            user = user or self._service.find_user(domainname=name, **nobody_else)
         if user is None:
             raise PrivilegeDenied(
                 f"No systemuser is '{', '.join(str(found)[:200] for found in (object_id, *names) if found)}': give one the "
@@ -151,6 +154,14 @@ class Authenticator:
                 code=_UNKNOWN_USER,
             )
         return Bearer(digest, user, float(claims["exp"]))
+
+
+def _guid(claim: object) -> UUID | None:
+    """What Entra ID puts into `oid`; other issuers have subjects of other kinds."""
+    try:
+        return UUID(claim) if isinstance(claim, str) else None
+    except ValueError:
+        return None
 
 
 def _token(headers: Mapping[str, str]) -> str:

@@ -2,23 +2,29 @@
 
 Outside change sets each request is its own operation; the first failure stops the batch and makes the outer status 400,
 unless the client prefers to continue. A change set runs in one transaction; if one of its requests fails, nothing of it
-remains and its answer is that failure. Source: webapi.md §15.
+remains and its answer is that failure. All of it is the batch's caller's; a request may name another user on whose behalf
+that one request is made. Source: webapi.md §15.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 
 from adjourn import runtime
 from adjourn.errors import AdjournError, InvalidRequest
+from adjourn.query.security import Caller
 from adjourn.service import Service
 from adjourn.webapi import addresses, dispatch, failures, multipart, prefer, url, write
+from adjourn.webapi.auth import ACTING_HEADERS
 from adjourn.webapi.exchange import Answer, Exchange
 from adjourn.webapi.multipart import ChangeSet, PartRequest
 
 URL_CHARACTERS_MAX = 65_536
 """A GET in a batch may be twice as long as one of its own (webapi.md §1)."""
-_INHERITED = ("mscrmcallerid", "callerobjectid")
+
+CallerOf = Callable[[Mapping[str, str]], Caller]
+"""Who calls, going by a request's own headers; raises what `auth.Authenticator.caller` does."""
 
 
 class _Refused(Exception):
@@ -30,7 +36,7 @@ class _Refused(Exception):
         self.content_id = content_id
 
 
-def run(exchange: Exchange, service: Service) -> Answer:
+def run(exchange: Exchange, service: Service, caller_of: CallerOf) -> Answer:
     """Answer a POST to `$batch`. Raises InvalidRequest if the body cannot be read at all."""
     if exchange.options:
         raise InvalidRequest(f"A $batch takes no query options, found '{next(iter(exchange.options))[:100]}'.")
@@ -40,9 +46,9 @@ def run(exchange: Exchange, service: Service) -> Answer:
     status = 200
     for part in parts:
         if isinstance(part, ChangeSet):
-            failed = _change_set(part, exchange, service, pieces, name)
+            failed = _change_set(part, exchange, service, caller_of, pieces, name)
         else:
-            answer = _answer(part, exchange, service)
+            answer = _made(part, exchange, service, caller_of)
             pieces.append(multipart.piece(answer, part.content_id, name))
             failed = answer.status >= 400
         if failed and not exchange.preferences.continue_on_error:
@@ -53,16 +59,40 @@ def run(exchange: Exchange, service: Service) -> Answer:
     return Answer(status, b"".join(pieces), (), f"multipart/mixed; boundary={name}", operations=operations)
 
 
-def _change_set(part: ChangeSet, exchange: Exchange, service: Service, pieces: list[bytes], outer: str) -> bool:
+def _made(part: PartRequest, exchange: Exchange, service: Service, caller_of: CallerOf) -> Answer:
+    """The answer of a request outside change sets, errors included."""
+    try:
+        caller = _caller(part, exchange, caller_of)
+    except AdjournError as error:
+        return failures.failed(error, part.method, part.target)
+    return _answer(part, _by(caller, exchange), service)
+
+
+def _caller(part: PartRequest, exchange: Exchange, caller_of: CallerOf) -> Caller:
+    """Who makes a request: the batch's caller, unless it names somebody itself."""
+    if any(header in part.headers for header in ACTING_HEADERS):
+        return caller_of(part.headers)
+    return exchange.call.caller
+
+
+def _by(caller: Caller, exchange: Exchange) -> Exchange:
+    return exchange.within(call=dataclasses.replace(exchange.call, caller=caller))
+
+
+def _change_set(
+    part: ChangeSet, exchange: Exchange, service: Service, caller_of: CallerOf, pieces: list[bytes], outer: str
+) -> bool:
     """Run a change set and append its answer; whether it failed."""
     answers: list[tuple[Answer, str | None]] = []
     references: dict[str, str] = {}
     try:
+        # Before the transaction: looking users up reads the store.
+        callers = [_caller(request, exchange, caller_of) for request in part.requests]
         with write.one_unit(service, exchange.call, "change set") as call:
-            for request in part.requests:
+            for request, caller in zip(part.requests, callers, strict=True):
                 if request.content_id is not None and request.content_id in references:
                     raise InvalidRequest(f"Content-ID '{request.content_id}' stands twice in a change set.")
-                inside = exchange.within(call=call, references=dict(references))
+                inside = _by(caller, exchange.within(call=call, references=dict(references)))
                 answer = _answer(request, inside, service)
                 if answer.status >= 400:
                     raise _Refused(answer, request.content_id)
@@ -100,9 +130,6 @@ def _exchange(part: PartRequest, outer: Exchange) -> Exchange:
     target = target.partition("#")[0]
     path, _, query = url.relative(target, outer.root).partition("?")
     url.check_length(path, query, URL_CHARACTERS_MAX)
-    for header in _INHERITED:
-        if header in part.headers:
-            raise InvalidRequest(f"Header '{header}' belongs to the batch itself, not to one of its requests.")
     return dataclasses.replace(
         outer,
         method=part.method,

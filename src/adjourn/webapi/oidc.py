@@ -2,7 +2,8 @@
 
 The issuer's discovery document says where its keys are. They are fetched when first needed, again every hour, and when a
 token names a key that is not among them (the issuer changed its keys), though not more often than every ten seconds
-however many such tokens come. An issuer that cannot be reached does not lock out those whose keys are known.
+however many such tokens come. An issuer that cannot be reached, or that is slow, does not hold up those whose keys are
+known; whether any other key is his cannot be said then, so that its tokens are told to come back.
 Signatures by public keys only: `none`, and HMAC with a public key as its secret, are no signatures.
 Source: OpenID Connect Discovery 1.0; RFC 7517, 7519, 8725; webapi.md §20.
 """
@@ -13,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,9 +31,12 @@ CLOCK_SKEW_SECONDS = 60
 KEYS_FRESH_SECONDS = 3600.0
 KEYS_AGAIN_SECONDS = 10.0
 FETCH_SECONDS = 5.0
+ASKING_SECONDS = 1.0
+"""How long a request waits for another one that is asking the issuer: a slow issuer must not take every thread."""
 DOCUMENT_BYTES_MAX = 256 * 1024
 KEYS_MAX = 100
 TOKEN_CHARACTERS_MAX = 16_384
+EXPIRES_MAX = 2**53
 ALGORITHMS = {"RSA": ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), "EC": ("ES256", "ES384", "ES512")}
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _EXPIRED, _BAD, _NONE = 0x8004A101, 0x8004A102, 0x8004A100
@@ -57,9 +62,12 @@ class Issuer:
             raise InvalidRequest("An issuer needs an audience: tokens that it made for others must not be valid here.")
         self._audiences = list(audiences)
         self._fetch = fetch or _fetch
+        self._name = self.url
+        """As the issuer spells itself, in its document and its tokens: perhaps with a slash at the end."""
         self._keys: Mapping[str, _Key] = {}
         self._fetched: float | None = None
         self._tried: float | None = None
+        self._reached = False
         self._lock = runtime.lock()
         _check_address(self.url)
 
@@ -81,7 +89,7 @@ class Issuer:
                 key.public,
                 algorithms=list(key.algorithms),
                 audience=self._audiences,
-                issuer=self.url,
+                issuer=self._name,
                 leeway=CLOCK_SKEW_SECONDS,
                 options={"require": ["exp", "iss", "aud"]},
             )
@@ -93,18 +101,24 @@ class Issuer:
                 code=_BAD,
             ) from None
         except jwt.InvalidIssuerError:
-            raise Unauthenticated(f"The access token is not from {self.url}.", code=_BAD) from None
+            raise Unauthenticated(f"The access token is not from {self._name}.", code=_BAD) from None
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
             raise Unauthenticated(f"The access token is not valid: {str(error)[:200]}.", code=_BAD) from None
+        if int(found["exp"]) > EXPIRES_MAX:
+            raise Unauthenticated("The access token is not valid: its exp is no moment.", code=_BAD)
         return found
 
     def _key(self, name: object) -> _Key:
         """The issuer's key of this name; without a name the only one that there is."""
         wanted = name if isinstance(name, str) else None
         found = self._find(wanted)
-        if found is None or self._old():
-            self._refresh(needed=found is None)
+        if found is None:
+            self._ask(ASKING_SECONDS)
             found = self._find(wanted)
+            if found is None and not self._reached:
+                raise Busy(f"The keys of {self.url} cannot be had; try again.", status=503)
+        elif self._old() and self._may_ask():
+            runtime.spawn(self._ask, 0.0, name="issuer-keys")
         if found is None:
             raise Unauthenticated("The access token is signed with a key that its issuer does not publish.", code=_BAD)
         return found
@@ -117,27 +131,43 @@ class Issuer:
     def _old(self) -> bool:
         return self._fetched is None or runtime.monotonic() - self._fetched > KEYS_FRESH_SECONDS
 
-    def _refresh(self, *, needed: bool) -> None:
-        with self._lock:
-            now = runtime.monotonic()
-            if self._tried is not None and now - self._tried < KEYS_AGAIN_SECONDS:
-                if needed and self._fetched is None:
-                    raise Busy(f"The keys of {self.url} cannot be had; try again.", status=503)
-                return
-            self._tried = now
-            try:
-                self._keys = self._published()
-            except (OSError, ValueError, KeyError, TypeError, msgspec.MsgspecError, jwt.PyJWTError) as error:
-                log.warning("the issuer's keys cannot be had", issuer=self.url, error=str(error)[:500])
-                if needed and not self._keys:
-                    raise Busy(f"The keys of {self.url} cannot be had; try again.", status=503) from error
-                return
-            self._fetched = now
+    def _may_ask(self) -> bool:
+        return self._tried is None or runtime.monotonic() - self._tried >= KEYS_AGAIN_SECONDS
 
-    def _published(self) -> dict[str, _Key]:
+    def _ask(self, wait_seconds: float) -> None:
+        """Fetch the keys, unless they were just asked for. Raises Busy if another thread is still at it after the wait."""
+        if not self._lock.acquire(wait_seconds):
+            if wait_seconds:
+                raise Busy(f"The keys of {self.url} are being fetched; try again.", status=503)
+            return
+        try:
+            if not self._may_ask():
+                return
+            self._tried = runtime.monotonic()
+            try:
+                self._name, self._keys = self._published()
+            except (
+                OSError,
+                ValueError,
+                KeyError,
+                TypeError,
+                msgspec.MsgspecError,
+                jwt.PyJWTError,
+                HTTPException,
+            ) as error:
+                self._reached = False
+                log.warning("the issuer's keys cannot be had", issuer=self.url, error=str(error)[:500])
+                return
+            self._fetched, self._reached = runtime.monotonic(), True
+        finally:
+            self._lock.release()
+
+    def _published(self) -> tuple[str, dict[str, _Key]]:
+        """The issuer's name for itself, and its keys by theirs."""
         document = msgspec.json.decode(self._fetch(f"{self.url}/.well-known/openid-configuration"))
-        if str(document["issuer"]).rstrip("/") != self.url:
-            raise ValueError(f"its discovery document is of issuer {document['issuer']!r}")
+        issuer = str(document["issuer"])
+        if issuer.rstrip("/") != self.url:
+            raise ValueError(f"its discovery document is of issuer {issuer[:200]!r}")
         address = str(document["jwks_uri"])
         _check_address(address)
         found: dict[str, _Key] = {}
@@ -145,7 +175,7 @@ class Issuer:
             known = _read(key)
             if known is not None:
                 found[str(key.get("kid", place))] = known
-        return found
+        return issuer, found
 
 
 def _read(key: Mapping[str, Any]) -> _Key | None:
@@ -174,15 +204,20 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def _fetch(url: str) -> bytes:
-    """A small document. Raises OSError, ValueError."""
+    """A small document. Raises OSError, ValueError, HTTPException."""
+    deadline = runtime.monotonic() + FETCH_SECONDS
     opener = urllib.request.build_opener(_NoRedirects)
     request = urllib.request.Request(url, headers={"Accept": "application/json"})
     try:
         with opener.open(request, timeout=FETCH_SECONDS) as answer:
-            found: bytes = answer.read(DOCUMENT_BYTES_MAX + 1)
+            found = bytearray()
+            while len(found) <= DOCUMENT_BYTES_MAX and (piece := answer.read1(DOCUMENT_BYTES_MAX)):
+                found += piece
+                if runtime.monotonic() > deadline:
+                    raise OSError(f"{url} takes longer than {FETCH_SECONDS:.0f} seconds")
     except urllib.error.HTTPError as error:
         error.close()  # it holds the connection
         raise OSError(f"{url} answered {error.code}") from None
     if len(found) > DOCUMENT_BYTES_MAX:
         raise ValueError(f"the document is longer than {DOCUMENT_BYTES_MAX:,} bytes")
-    return found
+    return bytes(found)

@@ -136,8 +136,18 @@ class Protection:
             found = self._user(user)
             found.running = max(0, found.running - 1)
             found.window.add(runtime.monotonic(), operations - 1, seconds)
-            requests = max(0, self._limits.requests - found.window.requests)
-            left = max(0.0, self._limits.seconds - found.window.seconds)
+            return self._left(found.window)
+
+    def left(self, user: Hashable) -> tuple[tuple[str, str], ...]:
+        """The headers that say what is left, for a request that was not let in."""
+        with self._lock:
+            found = self._user(user)
+            found.window.advance(runtime.monotonic())
+            return self._left(found.window)
+
+    def _left(self, window: Window) -> tuple[tuple[str, str], ...]:
+        requests = max(0, self._limits.requests - window.requests)
+        left = max(0.0, self._limits.seconds - window.seconds)
         return (
             ("x-ms-ratelimit-burst-remaining-xrm-requests", str(requests)),
             ("x-ms-ratelimit-time-remaining-xrm-requests", f"{left:.2f}"),

@@ -102,6 +102,7 @@ def run(app: Any, host: str, port: int, *, certificate: Path | None = None, key:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # X-Forwarded-* come from whoever likes to send them
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
         backlog=BACKLOG,

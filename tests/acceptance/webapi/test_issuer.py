@@ -42,13 +42,20 @@ class Provider:
         self.keys: list[dict[str, Any]] = []
         self.asked = 0
         self.down = False
+        self.slow = threading.Event()
+        self.slow.set()
+        self.spelling = ""
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.asked += 1
+                outer.slow.wait(20)
                 documents = {
-                    "/.well-known/openid-configuration": {"issuer": outer.url, "jwks_uri": f"{outer.url}/keys"},
+                    "/.well-known/openid-configuration": {
+                        "issuer": outer.url + outer.spelling,
+                        "jwks_uri": f"{outer.url}/keys",
+                    },
                     "/keys": {"keys": outer.keys},
                 }
                 found = None if outer.down else documents.get(self.path)
@@ -184,6 +191,58 @@ def test_an_issuer_that_was_never_reached_is_named(http: httpx.Client, provider:
     assert error_of(answer)[0] == 503
     assert provider.url in answer.text
     assert answer.headers["retry-after"]
+    assert error_of(ask(http, provider.token(exp=time.time() + 99)))[0] == 503, "and is not asked again at once"
+    assert provider.asked == 1
+
+
+def test_whether_a_key_is_the_issuers_cannot_be_said_while_he_is_down(
+    http: httpx.Client, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert name_of(http, provider.token()) == "ada"
+    provider.add("two")
+    provider.down = True
+    monkeypatch.setattr(oidc, "KEYS_AGAIN_SECONDS", 0.0)
+    assert error_of(ask(http, provider.token("two")))[0] == 503
+    assert name_of(http, provider.token(exp=time.time() + 222)) == "ada"
+    provider.down = False
+    assert name_of(http, provider.token("two")) == "ada"
+
+
+def test_a_slow_issuer_holds_up_nobody_whose_key_is_known(
+    http: httpx.Client, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert name_of(http, provider.token()) == "ada"
+    monkeypatch.setattr(oidc, "KEYS_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(oidc, "KEYS_FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(oidc, "FETCH_SECONDS", 15.0)
+    monkeypatch.setattr(oidc, "ASKING_SECONDS", 0.1)
+    asked = provider.asked
+    provider.slow.clear()
+    try:
+        for number in range(5):
+            assert ask(http, provider.token(exp=time.time() + 100 + number)).status_code == 200
+        while provider.asked == asked:
+            time.sleep(0.01)
+        provider.private["wild"] = provider.private["one"]
+        assert error_of(ask(http, provider.token("wild")))[0] == 503
+        assert provider.asked - asked == 1, "one thread alone asks him"
+    finally:
+        provider.slow.set()
+
+
+def test_an_issuer_may_spell_itself_with_a_slash_at_the_end(http: httpx.Client, provider: Provider) -> None:
+    """Entra ID's first version and others do; a token must spell it in the same way."""
+    provider.spelling = "/"
+    assert name_of(http, provider.token(iss=f"{provider.url}/")) == "ada"
+    assert error_of(ask(http, provider.token()))[:2] == (401, "0x8004a102")
+
+
+def test_a_name_is_nobodys_who_has_another_object_id(http: httpx.Client, provider: Provider, service: Service) -> None:
+    """Names are given away again when somebody leaves."""
+    other = str(runtime.new_id())
+    assert error_of(ask(http, provider.token(oid=other, upn="ada")))[:2] == (403, "0x80072560")
+    assert name_of(http, provider.token(oid=other, upn="grace")) == "grace", "who has none yet"
+    assert name_of(http, provider.token(oid=None, upn="ada")) == "ada"
 
 
 def public_pem(provider: Provider) -> bytes:
@@ -215,6 +274,8 @@ def hmac_with_public_key(provider: Provider) -> str:
     [
         (lambda p: p.token(exp=time.time() - 300), 401, "0x8004a101"),
         (lambda p: p.token(exp=None), 401, "0x8004a102"),
+        (lambda p: p.token(exp=10**400), 401, "0x8004a102"),
+        (lambda p: p.token(exp=float("inf")), 401, "0x8004a102"),
         (lambda p: p.token(nbf=time.time() + 300), 401, "0x8004a102"),
         (lambda p: p.token(aud="https://other.example"), 401, "0x8004a102"),
         (lambda p: p.token(aud=None), 401, "0x8004a102"),

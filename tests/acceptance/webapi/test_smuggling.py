@@ -77,6 +77,12 @@ def test_an_absolute_request_line_is_the_same_resource(http: httpx.Client) -> No
     assert statuses(answer) in ([b"200"], [b"404"])
 
 
+def test_nobody_is_believed_who_says_where_a_request_came_from(http: httpx.Client) -> None:
+    said = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.example", "X-Forwarded-For": "10.0.0.1"}
+    answer = http.get("accounts?$top=1", headers={**said, "Forwarded": "host=evil.example;proto=https"})
+    assert answer.json()["@odata.context"].startswith(f"{http.base_url}$metadata")
+
+
 def test_two_requests_on_one_connection_are_two(http: httpx.Client) -> None:
     one = f"GET {PATH} HTTP/1.1\r\n{HOST}{AUTHORIZED}\r\n"
     stranger = f"GET {PATH} HTTP/1.1\r\n{HOST}\r\n"

@@ -17,6 +17,7 @@ from adjourn.service import Service
 from adjourn.store import open_store
 
 from .conftest import Start, created, error_of
+from .test_batch import batch, bodies, changes, part, send, statuses
 
 UNIT = ("businessunit", UUID(config.ROOT_BUSINESS_UNIT_ID))
 
@@ -81,6 +82,10 @@ def test_a_disabled_user_and_a_deleted_one(http: httpx.Client, service: Service,
     assert error_of(asking(http, token))[:2] == (403, "0x80040204")
     org.update("systemuser", ada, {"isdisabled": False})
     assert asking(http, token).status_code == 200
+    org.delete("systemuser", ada)
+    if service.store.dialect == "postgres":
+        runtime.sleep(2.05)
+    assert error_of(asking(http, token))[:2] == (401, "0x80072560")
 
 
 def test_only_the_digest_lies_in_the_database(service: Service, ada: UUID) -> None:
@@ -126,6 +131,8 @@ def test_acting_for_others(http: httpx.Client, service: Service, org: Client, ad
     unknown = {"CallerObjectId": str(runtime.new_id())}
     assert error_of(http.get("WhoAmI", headers=unknown))[:2] == (403, "0x80072560")
     assert error_of(http.get("WhoAmI", headers={"CallerObjectId": "x"}))[0] == 400
+    nobody = http.get("WhoAmI", headers={"MSCRMCallerID": str(runtime.new_id())})
+    assert error_of(nobody)[:2] == (403, "0x80072560"), "his token is good: a 401 would send him for another"
     token, _ = token_of(service, ada)
     refused = asking(http, token, MSCRMCallerID=config.ADMIN_USER_ID)
     assert error_of(refused)[:2] == (403, "0x80040220")
@@ -146,3 +153,40 @@ def test_who_acted_for_whom_is_written_down(http: httpx.Client, org: Client, ada
     http.patch(account, json={"name": "again"})
     row = http.get(f"{account}?$select=_modifiedby_value,_modifiedonbehalfby_value").json()
     assert (row["_modifiedby_value"], row["_modifiedonbehalfby_value"]) == (config.ADMIN_USER_ID, None)
+
+
+def test_a_request_of_a_batch_may_be_made_for_somebody(http: httpx.Client, ada: UUID) -> None:
+    for_ada = f"MSCRMCallerID: {ada}\n"
+    answer = send(http, batch(part("GET WhoAmI"), part("GET WhoAmI", headers=for_ada), part("GET WhoAmI")))
+    found = [body["UserId"] for body in bodies(answer)]
+    assert found == [config.ADMIN_USER_ID, str(ada), config.ADMIN_USER_ID]
+    for_system = f"MSCRMCallerID: {config.SYSTEM_USER_ID}\n"
+    text = batch(part("GET WhoAmI"), part("GET WhoAmI", headers=for_system))
+    answer = send(http, text, MSCRMCallerID=str(ada))
+    assert [body["UserId"] for body in bodies(answer)] == [str(ada), config.SYSTEM_USER_ID]
+
+
+def test_the_requests_of_a_change_set_may_be_made_for_several(http: httpx.Client, account: str, ada: UUID) -> None:
+    for_system = f"MSCRMCallerID: {config.SYSTEM_USER_ID}\n"
+    mine = part(f"PATCH {account}", '{"name":"mine"}', content_id="1")
+    theirs = part("POST accounts", '{"name":"theirs"}', content_id="2", headers=for_system)
+    answer = send(http, batch(changes(mine, theirs)))
+    assert answer.status_code == 200, answer.text
+    rows = http.get("accounts?$select=name,_modifiedby_value,_modifiedonbehalfby_value&$orderby=name").json()["value"]
+    found = {row["name"]: (row["_modifiedby_value"], row["_modifiedonbehalfby_value"]) for row in rows}
+    assert found == {
+        "mine": (config.ADMIN_USER_ID, None),
+        "theirs": (config.SYSTEM_USER_ID, config.ADMIN_USER_ID),
+    }
+
+
+def test_a_request_of_a_batch_for_somebody_needs_the_privilege(http: httpx.Client, service: Service, ada: UUID) -> None:
+    token, _ = token_of(service, ada)
+    mine = {"Authorization": f"Bearer {token}"}
+    for_admin = f"MSCRMCallerID: {config.ADMIN_USER_ID}\n"
+    answer = send(http, batch(part("GET WhoAmI"), part("GET WhoAmI", headers=for_admin), part("GET WhoAmI")), **mine)
+    assert statuses(answer) == [200, 403]
+    assert "0x80040220" in answer.text
+    written = changes(part("POST accounts", '{"name":"x"}', content_id="1", headers=for_admin))
+    assert statuses(send(http, batch(written), **mine)) == [403]
+    assert http.get("accounts/$count").text.endswith("0")
