@@ -229,8 +229,6 @@ class Service:
                 raise UnknownResource(
                     f"Message '{request.message[:200]}' does not exist.{nearest(request.message, known)}", status=400
                 )
-        for message, declared in {request.message: request.declared for request, _ in items}.items():
-            self._refuse_atomic(message, declared)
         prepared = [self._new_job(request, options, call) for request, options in items]
         for job in prepared:
             self._may_enqueue(job, call.caller)
@@ -265,13 +263,6 @@ class Service:
             raise security.denied(caller, privilege, table, job.id)
         if job.owner.table == "systemuser" and job.owner.id != caller.user_id:
             security.require(caller, ACT_FOR_OTHERS, self.catalog)
-
-    def _refuse_atomic(self, message: str, declared: Message[..., Any] | None) -> None:
-        found = self.registry.cached().messages.get(message)
-        if (declared is not None and declared.atomic) or (found is not None and found.atomic):
-            raise NotSupported(
-                f"Message '{message}' is atomic, and atomic messages can be executed but not enqueued yet.", status=400
-            )
 
     def _check_job(self, tx: Reader, job: jobs_model.NewJob) -> None:
         for reference in (job.regarding, job.owner if job.owner.id != job.created_by else None):

@@ -35,4 +35,10 @@ def prepare(job: ClaimedJob, service: Service, inline: bool) -> Task:
             f"Message '{found.name}' is a function of a script (__main__), which no other process can import: run it by "
             "drain(), or put it into a module."
         )
-    return Task(user, Function("message", found.module, found.function, text, found.isolated))
+    atomic = found.atomic
+    if atomic and service.registry.cached().steps(found.name, None):
+        # An atomic job passes the whole pipeline; where steps stand around its function, a checkpoint has no place.
+        raise NotSupported(
+            f"Message '{found.name}' is atomic and has steps registered on it: it can be executed, but not run as a job."
+        )
+    return Task(user, Function("message", found.module, found.function, text, found.isolated, atomic))

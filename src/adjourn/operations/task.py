@@ -21,6 +21,8 @@ class Function:
     function: str
     text: str
     isolated: bool
+    atomic: bool = False
+    """Its writes and its completion are one transaction."""
 
 
 @dataclass(frozen=True, slots=True)

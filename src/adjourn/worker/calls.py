@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+from adjourn.client import Backend
 from adjourn.errors import AdjournError, InvalidRequest, clean
 from adjourn.jobs import queue
 from adjourn.jobs.model import ClaimedJob, Continue, sound
 from adjourn.jobs.states import Status
 from adjourn.operations.task import Task
 from adjourn.pipeline.call import Call, Request
-from adjourn.service import LocalBackend, Service
+from adjourn.service import Service
 from adjourn.store.contract import Transaction
 
 _PROGRESS_CHARACTERS_MAX = 2_000
@@ -86,9 +87,8 @@ def progress_text(text: str | None, percent: int | None) -> str | None:
     return clean((text or "")[:_PROGRESS_CHARACTERS_MAX]) or None
 
 
-def serve(service: Service, job: ClaimedJob, call: Call, method: str, user: str | None, value: Any) -> Any:
-    """One call of an executor. Raises what the organization raised, InvalidRequest for a method that there is not."""
-    backend = LocalBackend(service, call)
+def serve(backend: Backend, method: str, user: str | None, value: Any) -> Any:
+    """One call of an executor's handler. Raises what the organization raised, InvalidRequest for a method that there is not."""
     if user is not None:
         backend = backend.as_user(UUID(user))
     match method:
@@ -98,8 +98,4 @@ def serve(service: Service, job: ClaimedJob, call: Call, method: str, user: str 
             return backend.retrieve_multiple(value)
         case "enqueue":
             return backend.enqueue([(Request(item["message"], item["parameters"]), item["options"]) for item in value])
-        case "checkpoint":
-            return checkpoint(service, job, value["cursor"], value["text"], value["percent"])
-        case "progress":
-            return progress(service, job, value["text"], value["percent"])
     raise InvalidRequest(f"An executor asked for '{method[:60]}', which there is not.")

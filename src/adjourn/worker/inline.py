@@ -1,6 +1,7 @@
 """`drain()`: run what is ready in the calling thread, under a lease of its own. For tests and scripts.
 
-The one place where a job's user code runs in the process that owns the store; so no transaction is open while it runs.
+The one place where a job's user code runs in the process that owns the store; so no transaction is open while it runs,
+but for an atomic handler's own.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from adjourn.pipeline.registry import handler_of, resolve
 from adjourn.service import Service
 from adjourn.store.contract import Transaction
 from adjourn.worker import calls, traces
+from adjourn.worker.atomic import Session
 
 _TYPES = tuple(kind for found in CLASSES for kind in found.operation_types if kind in OPERATIONS)
 
@@ -39,8 +41,9 @@ class _Stop(BaseException):
 class InlineJob:
     """What a handler sees as its Job when it is run by drain()."""
 
-    def __init__(self, service: Service, job: ClaimedJob) -> None:
+    def __init__(self, service: Service, job: ClaimedJob, session: Session | None) -> None:
         self._service = service
+        self._session = session
         self._job = job
         self._began = runtime.monotonic()
 
@@ -73,12 +76,18 @@ class InlineJob:
         return max(0.0, config.JOB_SECONDS_MAX - (runtime.monotonic() - self._began))
 
     def checkpoint(self, cursor: str, *, text: str | None = None, percent: int | None = None) -> None:
-        status = calls.checkpoint(self._service, self._job, cursor, text, percent)
+        if self._session is not None:
+            status = self._session.checkpoint(cursor, text, percent)
+        else:
+            status = calls.checkpoint(self._service, self._job, cursor, text, percent)
         if status is not None:
             raise _Stop(Canceled() if status == Status.CANCELING else Continue(cursor))
 
     def progress(self, text: str | None = None, percent: int | None = None) -> None:
-        calls.progress(self._service, self._job, text, percent)
+        if self._session is not None:
+            self._session.progress(text, percent)
+        else:
+            calls.progress(self._service, self._job, text, percent)
 
     def is_stopping(self) -> bool:
         with self._service.store.read() as reader:
@@ -100,11 +109,12 @@ def drain(service: Service, now: datetime | None = None) -> int:
             if claimed is None:
                 return runs
             began = runtime.monotonic()
-            settlement = Settlement(claimed, Released(), 0.0)
+            settlement: Settlement | None = Settlement(claimed, Released(), 0.0)
             log: tracing.TraceLog | None = None
             try:
                 outcome, log = run(service, claimed)
-                settlement = Settlement(claimed, outcome, runtime.monotonic() - began)
+                seconds = runtime.monotonic() - began
+                settlement = Settlement(claimed, outcome, seconds) if outcome is not None else None
             finally:
                 # Also when the handler was interrupted from the keyboard: the job is given back, not left Locked.
                 service.store.write(partial(_settle, service, settlement, log))
@@ -113,40 +123,51 @@ def drain(service: Service, now: datetime | None = None) -> int:
         service.store.release_worker(worker)
 
 
-def run(service: Service, job: ClaimedJob) -> tuple[Outcome, tracing.TraceLog | None]:
-    """Run one claimed job here; what it raised becomes its outcome. The trace log too, if one is wanted."""
+def run(service: Service, job: ClaimedJob) -> tuple[Outcome | None, tracing.TraceLog | None]:
+    """Run one claimed job here; what it raised becomes its outcome. The trace log too, if one is wanted.
+
+    No outcome: an atomic handler's is settled already, with its writes.
+    """
     began = runtime.monotonic()
     try:
         task = prepare(job, service, inline=True)
     except Exception as error:  # a job that cannot even be prepared is a failed job
         return handlers.failure(error), None
+    session = Session(service, job, task) if task.function is not None and task.function.atomic else None
+    left: Outcome | None
     with tracing.recording() as lines:
-        outcome = _outcome(service, job, task)
+        try:
+            left = outcome = _outcome(service, job, task, session)
+            if session is not None:
+                left = session.end(outcome, runtime.monotonic() - began)
+        finally:
+            if session is not None:
+                session.abandon()
     setting = service.registry.cached().tracing
     seconds = runtime.monotonic() - began
-    return outcome, traces.of_run(job, task, outcome, seconds=seconds, text=lines.text(), setting=setting)
+    return left, traces.of_run(job, task, outcome, seconds=seconds, text=lines.text(), setting=setting)
 
 
-def _outcome(service: Service, job: ClaimedJob, task: Task) -> Outcome:
+def _outcome(service: Service, job: ClaimedJob, task: Task, session: Session | None) -> Outcome:
     try:
         call = calls.call_of(job, task, service)
         if task.own is not None:
             return handlers.outcome(task.own(call) or None)
         assert task.function is not None
-        return handlers.outcome(_invoke(service, job, task.function, call))
+        return handlers.outcome(_invoke(service, job, task.function, call, session))
     except _Stop as stop:
         return stop.outcome
     except Exception as error:  # the handler's error is the job's failure
         return handlers.failure(error)
 
 
-def _settle(service: Service, settlement: Settlement, log: tracing.TraceLog | None, tx: Transaction) -> None:
-    queue.settle(tx, [settlement])
+def _settle(service: Service, settlement: Settlement | None, log: tracing.TraceLog | None, tx: Transaction) -> None:
+    queue.settle(tx, [settlement] if settlement is not None else [])
     if log is not None:
         tracing.insert(tx, service.catalog, [log])
 
 
-def _invoke(service: Service, job: ClaimedJob, function: Function, call: Any) -> Any:
+def _invoke(service: Service, job: ClaimedJob, function: Function, call: Any, session: Session | None) -> Any:
     handler = handlers.Handler.of(handler_of(resolve(function.module, function.function)))
     context, arguments = None, {}
     if function.kind == "step":
@@ -155,8 +176,8 @@ def _invoke(service: Service, job: ClaimedJob, function: Function, call: Any) ->
         arguments = msgspec.json.decode(function.text)
     return handlers.invoke(
         handler,
-        organization=service.client(call),
-        job=InlineJob(service, job),
+        organization=session.client() if session is not None else service.client(call),
+        job=InlineJob(service, job, session),
         context=context,
         arguments=arguments,
     )

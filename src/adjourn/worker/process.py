@@ -10,7 +10,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -19,8 +21,9 @@ from adjourn.errors import AdjournError
 from adjourn.jobs.model import ClaimedJob, Outcome
 from adjourn.metadata.catalog import load
 from adjourn.operations.task import Task
-from adjourn.service import Service
+from adjourn.service import LocalBackend, Service
 from adjourn.worker import calls, protocol
+from adjourn.worker.atomic import AtomicRun, Session
 from adjourn.worker.protocol import Answer, Ask, Channel, Done, Interrupt, Metadata, Ready, Run, Traced, Work
 
 log = structlog.get_logger("adjourn.worker")
@@ -39,6 +42,8 @@ class Running:
     asked_at: float = 0.0
     overdue: bool = False
     """It was told to stop because its time was up."""
+    atomic: AtomicRun | None = None
+    """Where an atomic handler's calls and its end are served."""
     traced: str = ""
     """What its handler said by `adjourn.trace`."""
 
@@ -163,8 +168,12 @@ class ExecutorProcess:
                         log.error("an executor speaks nonsense: it is ended", pid=self.pid, error=str(error))
                         break
                     self._on_done(self, found)
-                case Ask():
-                    self._asks.put(message)
+                case Ask(_, job_id):
+                    atomic = self.running[job_id].atomic if job_id in self.running else None
+                    if atomic is not None:
+                        atomic.ask(partial(self._reply_atomic, message))
+                    else:
+                        self._asks.put(message)
                 case Traced(job_id, text):
                     if job_id in self.running:
                         self.running[job_id].traced = text
@@ -191,21 +200,45 @@ class ExecutorProcess:
     def _answer(self) -> None:
         """Serve calls on a thread of their own: one that waits for the writer must not stop the socket's reader."""
         while (ask := self._asks.get()) is not None:
-            running = self.running.get(ask.job)
-            try:
-                if running is None:
-                    raise calls.LeaseLost(f"System job {ask.job} is not running in this executor.")
-                call = calls.call_of(running.job, running.task, self._service)
-                value = calls.serve(self._service, running.job, call, ask.method, ask.user, protocol.unpack(ask.value))
-                if ask.method == "checkpoint" and value is None:
-                    # Its time is up, or the worker stops: that is in no row.
-                    value = running.asked
-                answer = Answer(ask.call, protocol.pack(value), None)
-            except Exception as error:  # every error of a call is the handler's to see
-                if not isinstance(error, AdjournError):
-                    log.exception("a handler's call met an internal error", job=ask.job, method=ask.method)
-                answer = Answer(ask.call, None, protocol.error_fields(error))
-            self._send(answer)
+            self._reply(ask, self._serve)
+
+    def _serve(self, ask: Ask, running: Running) -> Any:
+        backend = LocalBackend(self._service, calls.call_of(running.job, running.task, self._service))
+        value = protocol.unpack(ask.value)
+        match ask.method:
+            case "checkpoint":
+                return calls.checkpoint(self._service, running.job, value["cursor"], value["text"], value["percent"])
+            case "progress":
+                return calls.progress(self._service, running.job, value["text"], value["percent"])
+        return calls.serve(backend, ask.method, ask.user, value)
+
+    def _reply_atomic(self, ask: Ask, session: Session) -> None:
+        def serve(ask: Ask, running: Running) -> Any:
+            value = protocol.unpack(ask.value)
+            match ask.method:
+                case "checkpoint":
+                    return session.checkpoint(value["cursor"], value["text"], value["percent"])
+                case "progress":
+                    return session.progress(value["text"], value["percent"])
+            return calls.serve(session.backend(), ask.method, ask.user, value)
+
+        self._reply(ask, serve)
+
+    def _reply(self, ask: Ask, serve: Callable[[Ask, Running], Any]) -> None:
+        running = self.running.get(ask.job)
+        try:
+            if running is None:
+                raise calls.LeaseLost(f"System job {ask.job} is not running in this executor.")
+            value = serve(ask, running)
+            if ask.method == "checkpoint" and value is None:
+                # Its time is up, or the worker stops: that is in no row.
+                value = running.asked
+            answer = Answer(ask.call, protocol.pack(value), None)
+        except Exception as error:  # every error of a call is the handler's to see
+            if not isinstance(error, AdjournError):
+                log.exception("a handler's call met an internal error", job=ask.job, method=ask.method)
+            answer = Answer(ask.call, None, protocol.error_fields(error))
+        self._send(answer)
 
 
 def _more(before: int | None, asked: int) -> bool:

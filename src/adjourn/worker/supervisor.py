@@ -32,6 +32,7 @@ from adjourn.service import Service
 from adjourn.store import faults
 from adjourn.store.contract import Transaction
 from adjourn.worker import calls, traces
+from adjourn.worker.atomic import AtomicRun, Session
 from adjourn.worker.duties import PUNCTUAL, duties
 from adjourn.worker.process import ExecutorProcess, Running
 from adjourn.worker.protocol import LEAVE
@@ -79,6 +80,8 @@ class Supervisor:
         self._executors: list[ExecutorProcess] = []
         self._alone: list[ExecutorProcess] = []
         """Executors of one isolated job each, or of one that survived the death of an executor."""
+        self._atomic: dict[UUID, AtomicRun] = {}
+        """Runs of atomic handlers that have not committed or been undone."""
         self._own: dict[UUID, ClaimedJob] = {}
         """Jobs of platform messages, which run on threads of ours."""
         self._limits = {found.name: _limit(found) for found in SLOT_CLASSES}
@@ -120,10 +123,14 @@ class Supervisor:
             thread.join(2 * config.POLL_SECONDS)
         with self._guard:
             executors = [*self._executors, *self._alone]
-            given_back = [running.job for executor in executors for running in executor.running.values()]
+            left = [running for executor in executors for running in executor.running.values()]
         for executor in executors:
             executor.close()
-        self._settle_last([Settlement(job, Released(), 0.0) for job in given_back])
+        given_back = [Settlement(running.job, Released(), 0.0) for running in left if running.atomic is None]
+        self._ended([(running, 0.0, Released()) for running in left if running.atomic is not None])
+        while self._atomic and runtime.monotonic() < deadline + _STOP_SECONDS:
+            runtime.sleep(0.02)
+        self._settle_last(given_back)
         self._store.release_worker(self.id)
 
     # The loop
@@ -290,6 +297,8 @@ class Supervisor:
                     log.exception("a job could not be prepared", job=str(job.id))
                 self._finished([Settlement(job, handlers.failure(error), 0.0)])
                 continue
+            if task.function is not None and task.function.atomic:
+                running.atomic = self._begin_atomic(running)
             if task.own is not None:
                 self._own[job.id] = job
                 runtime.spawn(self._run_own, running, name="adjourn-own")
@@ -302,7 +311,7 @@ class Supervisor:
                 index = max(range(len(living)), key=lambda i: _room(living[i]) - len(batches.get(i, ())))
                 batches.setdefault(index, {})[str(job.id)] = running
             else:
-                self._finished([Settlement(job, Released(), 0.0)])
+                self._ended([(running, 0.0, Released())])
         for index, batch in batches.items():
             self._run(living[index], batch)
 
@@ -332,7 +341,7 @@ class Supervisor:
     def _on_done(self, executor: ExecutorProcess, done: list[tuple[Running, float, Outcome]]) -> None:
         done = [(running, seconds, self._in_time(running, outcome)) for running, seconds, outcome in done]
         self._trace(done)
-        self._finished([Settlement(running.job, outcome, seconds) for running, seconds, outcome in done])
+        self._ended(done)
         if executor in self._alone or executor.retiring:
             self._end_idle(executor)
 
@@ -361,6 +370,33 @@ class Supervisor:
             self._settlements.extend(settlements)
         self._bell.ring()
 
+    def _ended(self, done: Sequence[tuple[Running, float, Outcome]]) -> None:
+        """Runs that have ended: an atomic one settles itself, with its writes."""
+        settlements = []
+        for running, seconds, outcome in done:
+            if running.atomic is not None:
+                running.atomic.end(outcome, seconds)
+            else:
+                settlements.append(Settlement(running.job, outcome, seconds))
+        if settlements:
+            self._finished(settlements)
+
+    def _begin_atomic(self, running: Running) -> AtomicRun:
+        job = running.job
+
+        def settle(outcome: Outcome, seconds: float) -> None:
+            self._finished([Settlement(job, outcome, seconds)])
+
+        def gone() -> None:
+            with self._guard:
+                self._atomic.pop(job.id, None)
+            self._bell.ring()
+
+        run = AtomicRun(Session(self._service, job, running.task), settle, gone)
+        with self._guard:
+            self._atomic[job.id] = run
+        return run
+
     def _end_idle(self, executor: ExecutorProcess) -> None:
         if executor.running:
             return
@@ -383,9 +419,9 @@ class Supervisor:
         if lost:
             log.error("an executor died", pid=executor.pid, jobs=[str(running.job.id) for running in lost])
         now = runtime.monotonic()
-        self._finished(
+        self._ended(
             [
-                Settlement(found.job, _given_back(crashed=index < executor.concurrency), now - found.since)
+                (found, now - found.since, _given_back(crashed=index < executor.concurrency))
                 for index, found in enumerate(lost)
             ]
         )
@@ -405,7 +441,7 @@ class Supervisor:
     def _held(self) -> int:
         with self._guard:
             executors = (*self._executors, *self._alone)
-            return sum(len(executor.running) for executor in executors) + len(self._own)
+            return sum(len(executor.running) for executor in executors) + len(self._own) + len(self._atomic)
 
     # Duties
 
@@ -493,7 +529,7 @@ class Supervisor:
         if running is None:
             return
         self._trace([(running, moment - running.since, outcome)])
-        self._finished([Settlement(running.job, outcome, moment - running.since)])
+        self._ended([(running, moment - running.since, outcome)])
         if executor in self._alone:
             executor.kill()
             return

@@ -138,15 +138,7 @@ def test_registering_again_changes_nothing(service: Service, steps: Service) -> 
     assert service.registry.refresh().version == version
 
 
-@adjourn.message(atomic=True)
-def all_or_nothing() -> None:
-    """Nothing."""
-
-
 def test_what_cannot_be_enqueued_yet_is_refused_by_name(org: Client) -> None:
-    org.execute(all_or_nothing.request())
-    with pytest.raises(adjourn.NotSupported, match="atomic"):
-        org.enqueue(all_or_nothing.request())
     with pytest.raises(adjourn.NotSupported, match="recurrence"):
         org.enqueue(plugins.add.request(1, 2), recurrence="FREQ=DAILY;")
     assert org.retrieve_multiple("asyncoperations?$select=name") == []
