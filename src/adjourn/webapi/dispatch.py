@@ -50,7 +50,9 @@ def answer(exchange: Exchange, service: Service) -> Answer:
         return csdl.service_document(exchange, service)
     first = segments[0]
     if first.name == "$metadata" and len(segments) == 1:
-        return csdl.document(service) if exchange.method == "GET" else failures.wrong_verb(exchange.method, ("GET",))
+        if exchange.method != "GET":
+            return failures.wrong_verb(exchange.method, ("GET",))
+        return csdl.document(exchange, service)
     if first.name in definitions.ROOTS:
         return (definitions.get if exchange.method == "GET" else definition_write.change)(exchange, service)
     if bound.is_named(segments):
