@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeVar
 
 import anyio
@@ -267,7 +268,7 @@ async def _send(answer: Answer, send: Send, more: tuple[tuple[str, str], ...] = 
         headers.append(("Content-Length", str(answer.length)))
     if close:
         headers.append(("Connection", "close"))
-    raw = [(name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
+    raw = [(_header_name(name), value.encode("latin-1", "replace")) for name, value in headers]
     await send({"type": "http.response.start", "status": answer.status, "headers": raw})
     if answer.stream is not None:
         # In a thread, piece by piece: each is read from the store as the one before it is on its way.
@@ -277,6 +278,19 @@ async def _send(answer: Answer, send: Send, more: tuple[tuple[str, str], ...] = 
     for piece in before:
         await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": last})
+
+
+class _Name(bytes):
+    """A header's name that the server sends as it is written: Microsoft's asynchronous client looks up `OData-EntityId` so."""
+
+    def lower(self) -> _Name:
+        return self
+
+
+@cache
+def _header_name(name: str) -> bytes:
+    """As the server wants it: those that it must know itself in lower case."""
+    return name.lower().encode() if name in ("Content-Length", "Connection") else _Name(name.encode("latin-1"))
 
 
 def _response(answer: Answer) -> Response:
