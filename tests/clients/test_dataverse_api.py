@@ -83,7 +83,11 @@ def test_tables_columns_keys_and_upserts(client: DataverseClient) -> None:
     gadget = client.entity(logical_name="new_gadget")
     gadget.add_attribute(
         IntegerAttributeMetadata(
-            schema_name="new_Size", display_name=define_label("Size"), description=define_label("")
+            min_value=0,
+            max_value=99,
+            schema_name="new_Size",
+            display_name=define_label("Size"),
+            description=define_label(""),
         )
     )
     gadget.create(data=[{"new_name": "a", "new_size": 1}])

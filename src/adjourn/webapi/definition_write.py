@@ -11,6 +11,7 @@ Each is one transaction with all that follows from it (`pipeline.customization`)
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import msgspec
@@ -22,7 +23,7 @@ from adjourn.pipeline.customization import customize
 from adjourn.service import Service
 from adjourn.webapi import definition_payload as payload
 from adjourn.webapi import definition_shapes as shapes
-from adjourn.webapi import failures
+from adjourn.webapi import definitions, failures, url
 from adjourn.webapi.definitions import key_of, relationship_documents, table_of
 from adjourn.webapi.exchange import Answer, Exchange, json_object, no_content
 from adjourn.webapi.url import Segment
@@ -45,7 +46,20 @@ def change(exchange: Exchange, service: Service) -> Answer:
     act = acts.get(exchange.method)
     if act is None:
         return failures.wrong_verb(exchange.method, ("GET", *acts))
-    return act(exchange, service, segments)
+    answer = act(exchange, service, segments)
+    # Inside a change set nobody can read yet what it makes.
+    if exchange.preferences.representation and exchange.method != "DELETE" and exchange.call.transaction is None:
+        return _represented(answer, exchange, service)
+    return answer
+
+
+def _represented(answer: Answer, exchange: Exchange, service: Service) -> Answer:
+    """The definition as it is now, instead of its address (`Prefer: return=representation`)."""
+    made = answer.header("OData-EntityId")
+    segments = url.parse_path(url.relative(made, exchange.root)) if made else exchange.segments
+    found = definitions.get(exchange.within(method="GET", segments=segments), service)
+    applied = exchange.preferences.applied(represented=True) or ""
+    return replace(found, status=201 if made else 200).plus(("Preference-Applied", applied))
 
 
 def create_entities(exchange: Exchange, service: Service) -> Answer:

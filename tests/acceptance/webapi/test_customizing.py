@@ -294,3 +294,15 @@ def test_another_process_knows_at_once(project: httpx.Client, service: Service, 
     assert second.patch(address, json={"new_name": "Q"}).status_code == 204
     assert error_of(second.patch(address, json={"new_budget": 1}))[:2] == (400, "0x0")
     assert second.get(f"new_projects({uuid4()})").status_code == 404
+
+
+def test_what_was_made_is_answered_when_the_client_prefers_so(http: httpx.Client) -> None:
+    prefer = {"Prefer": "return=representation"}
+    made = http.post("EntityDefinitions", json=table(), headers=prefer)
+    assert (made.status_code, made.headers["Preference-Applied"]) == (201, "return=representation")
+    assert made.json()["LogicalName"] == "new_project"
+    column = http.post(f"{PROJECT}/Attributes", json=attribute("Integer", "new_Size"), headers=prefer)
+    assert (column.status_code, column.json()["SchemaName"]) == (201, "new_Size")
+    changed = http.put(PROJECT, json={"DisplayName": label("Venture")}, headers=prefer)
+    assert (changed.status_code, changed.json()["DisplayName"]["UserLocalizedLabel"]["Label"]) == (200, "Venture")
+    assert changed.json().items() == http.get(PROJECT).json().items()
