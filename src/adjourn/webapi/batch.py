@@ -9,9 +9,10 @@ that one request is made. Source: webapi.md §15.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 
-from adjourn import runtime
+from adjourn import errors, runtime
 from adjourn.errors import AdjournError, InvalidRequest
 from adjourn.query.security import Caller
 from adjourn.service import Service
@@ -128,6 +129,7 @@ def _exchange(part: PartRequest, outer: Exchange) -> Exchange:
     if target.startswith("$") and not target.startswith(("$batch", "$metadata")):
         target = addresses.referred(target, outer.references)
     target = target.partition("#")[0]
+    _check_host(target, outer.root)
     path, _, query = url.relative(target, outer.root).partition("?")
     url.check_length(path, query, URL_CHARACTERS_MAX)
     return dataclasses.replace(
@@ -141,3 +143,14 @@ def _exchange(part: PartRequest, outer: Exchange) -> Exchange:
         body=part.body,
         preferences=prefer.parse(part.headers),
     )
+
+
+def _check_host(target: str, root: str) -> None:
+    """An absolute address must be of the host that was asked: nothing is passed on to another one."""
+    host = re.match(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//([^/?]*)", target)
+    asked = root.partition("//")[2].partition("/")[0]
+    if host is not None and host[1].lower() != asked.lower():
+        raise InvalidRequest(
+            f"A request of the batch is for host '{host[1][:100]}', the batch itself for '{asked}'.",
+            code=errors.ODATA_BAD_PAYLOAD,
+        )

@@ -129,3 +129,102 @@ def test_a_batch_in_a_batch_and_a_body_that_is_no_batch_are_refused(http: httpx.
     assert error_of(http.post("$batch", json={}))[:2] == (400, "0x80048d19")
     assert error_of(http.get("$batch"))[0] == 400
     assert created(http, "accounts", {"name": "still here"})
+
+
+def test_addresses_may_be_absolute_rooted_or_bare_but_of_this_service(http: httpx.Client, account: str) -> None:
+    for address in (f"{http.base_url}{account}", f"/api/data/v9.0/{account}", f"/{account}", account):
+        assert statuses(send(http, batch(part(f"GET {address}?$select=name")))) == [200], address
+    elsewhere = f"{http.base_url}{account}".replace("127.0.0.1", "adjourn.example")
+    for address in (elsewhere, f"https://user@adjourn.example/api/data/v9.2/{account}", f"//adjourn.example/{account}"):
+        answer = send(http, batch(part(f"DELETE {address}")))
+        assert (answer.status_code, statuses(answer)) == (400, [400]), address
+        assert "adjourn.example" in answer.text
+        assert bodies(answer)[0]["error"]["code"] == "0x80048d19"  # type: ignore[index]
+    assert http.get(account).status_code == 200
+
+
+def test_blanks_and_blank_lines_stray_in_parts_are_passed_over(http: httpx.Client, account: str) -> None:
+    text = (
+        "a preamble that nobody reads\n\n--batch_x  \n\n\n"
+        "content-type:application/http\ncontent-transfer-encoding: binary\n\n\n\n"
+        f"GET   /api/data/v9.2/{account}?$select=name   HTTP/1.1\nAccept: application/json\n\n\n\n"
+        "--batch_x\nContent-Type: application/http\n\n"
+        "POST accounts HTTP/1.1\nContent-Type: application/json\nPrefer: return=representation\n\n\n"
+        '{"name":"second"}\n\n\n--batch_x--\nan epilogue\n'
+    )
+    for line_end in ("\n", "\r\n"):
+        answer = send(http, text, line_end)
+        assert statuses(answer) == [200, 201], answer.text
+        assert [body["name"] for body in bodies(answer)] == ["Contoso", "second"]
+
+
+def test_a_boundary_that_begins_another_is_not_taken_for_it(http: httpx.Client, account: str) -> None:
+    """Boundaries of a batch and its change set that begin alike, quoted or not, with characters that mean something in patterns."""
+    inner = "b+1.x"
+    change = f'Content-Type: multipart/mixed; boundary="{inner}"\n\n'
+    change += batch(part(f"PATCH {account}", '{"name":"--b+1"}', content_id="1"), boundary=inner)
+    text = batch(change, part(f"GET {account}?$select=name"), boundary="b+1")
+    for kind in (
+        'multipart/mixed; boundary="b+1"',
+        "multipart/mixed;boundary=b+1",
+        "Multipart/Mixed; charset=utf-8; BOUNDARY=b+1",
+    ):
+        answer = http.post("$batch", content=text.replace("\n", "\r\n").encode(), headers={"Content-Type": kind})
+        assert statuses(answer) == [204, 200], answer.text
+        assert bodies(answer)[0]["name"] == "--b+1"
+
+
+def test_content_ids_are_unique_and_known_only_in_their_change_set(http: httpx.Client) -> None:
+    twice = changes(*(part("POST accounts", '{"name":"x"}', content_id="1") for _ in range(2)))
+    assert "stands twice" in send(http, batch(twice)).text
+    first = changes(part("POST accounts", '{"name":"x"}', content_id="1"))
+    other = changes(part("PATCH $1", '{"name":"y"}', content_id="2"))
+    answer = send(http, batch(first, other))
+    assert statuses(answer) == [204, 400]
+    assert "Content-ID Reference: '$1' does not exist" in answer.text
+    backwards = changes(
+        part("PATCH $2", '{"name":"y"}', content_id="1"), part("POST accounts", '{"name":"x"}', content_id="2")
+    )
+    assert statuses(send(http, batch(backwards))) == [400]
+    assert http.get("accounts/$count").text == "\ufeff1"
+
+
+def test_references_reach_into_what_was_made(http: httpx.Client) -> None:
+    text = batch(
+        changes(
+            part("POST accounts", '{"name":"x"}', content_id="1"),
+            part("POST contacts", '{"lastname":"y"}', content_id="2"),
+            part("PUT $1/primarycontactid/$ref", '{"@odata.id":"$2"}', content_id="3"),
+            part("PUT $1/telephone1", '{"value":"5"}', content_id="4"),
+            part("POST $1/Account_Tasks", '{"subject":"z"}', content_id="5"),
+        )
+    )
+    answer = send(http, text)
+    assert statuses(answer) == [204] * 5, answer.text
+    (row,) = http.get("accounts?$expand=primarycontactid($select=lastname)").json()["value"]
+    assert (row["telephone1"], row["primarycontactid"]["lastname"]) == ("5", "y")
+    assert len(http.get(f"accounts({row['accountid']})/Account_Tasks").json()["value"]) == 1
+
+
+def test_more_than_1000_requests_are_refused_and_nothing_of_them_is_done(http: httpx.Client) -> None:
+    one = part("POST accounts", '{"name":"x"}')
+    for text in (batch(*[one] * 1001), batch(changes(*[one] * 600), changes(*[one] * 401))):
+        status, code, message = error_of(send(http, text))
+        assert (status, code) == (400, "0x80048d19")
+        assert "1000" in message
+    assert http.get("accounts/$count").text == "\ufeff0"
+
+
+@pytest.mark.parametrize("preference", ["odata.continue-on-error", "odata.continue-on-error=true", "Continue-On-Error"])
+def test_going_on_after_an_error_is_preferred_in_each_of_its_spellings(http: httpx.Client, preference: str) -> None:
+    text = batch(part("GET nothing"), part("POST accounts", '{"name":"x"}'))
+    assert send(http, text, Prefer=preference).status_code == 200
+    assert statuses(send(http, text, Prefer="odata.continue-on-error=false")) == [404]
+
+
+def test_change_sets_cannot_be_nested_and_hold_no_batch(http: httpx.Client) -> None:
+    inner = changes(part("POST accounts", '{"name":"x"}')).replace("changeset_y", "changeset_z")
+    assert error_of(send(http, batch(changes(inner))))[:2] == (400, "0x80048d19")
+    answer = send(http, batch(changes(part("POST $batch", "{}", content_id="1"))))
+    assert (answer.status_code, statuses(answer)) == (400, [400])
+    assert http.get("accounts/$count").text == "\ufeff0"
