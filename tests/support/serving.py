@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,9 @@ class Serving:
         self.pid = self._process.pid
         self.printed = ""
         self.port = self._ready()
+        # Somebody must read what it prints: with a full pipe it would stop in the middle of logging.
+        self._reader = threading.Thread(target=self._read_on, daemon=True)
+        self._reader.start()
         self.http = httpx.Client(
             base_url=f"http://127.0.0.1:{self.port}/api/data/v9.2/",
             headers={"Authorization": f"Bearer {TOKEN}"},
@@ -61,20 +65,26 @@ class Serving:
                 break
         raise AssertionError(f"the service did not start:\n{self.printed}")
 
+    def _read_on(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout:
+            for line in self._process.stdout:
+                self.printed += line
+
     def kill(self) -> None:
         """kill -9 of the whole process group, executors (in groups of their own) included by their closed sockets."""
         os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        self._reader.join(10)
         self.http.close()
 
     def stop(self) -> str:
         """End it as a person would; what it printed."""
         self._process.send_signal(signal.SIGTERM)
-        rest, _ = self._process.communicate(timeout=30)
+        self._process.wait(timeout=30)
+        self._reader.join(10)
         self.http.close()
-        return self.printed + rest
+        return self.printed
 
     def executors(self) -> list[int]:
         """The pids of its executor processes."""

@@ -344,12 +344,16 @@ def _double(column: Column, value: Any) -> float:
     return float(_in_range(column, found))
 
 
+_DIGITS_MAX = 30
+"""More than any number that fits; arithmetic with an exponent beyond all measure would overflow instead of answering."""
+
+
 def _scaled(column: Column, value: Any) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise _wrong(column, value, "a number")
     # A float means the digits that it prints. Bounded first: arithmetic on what is left cannot fail.
     found = value if isinstance(value, Decimal) else Decimal(repr(value) if isinstance(value, float) else value)
-    if not found.is_finite() or abs(found) > INT64_MAX:
+    if not found.is_finite() or found.adjusted() > _DIGITS_MAX or found.copy_abs() > INT64_MAX:
         raise _wrong(column, value, "a finite number within the column's range")
     with localcontext(prec=60):
         scaled = found.scaleb(column.precision).to_integral_value(ROUND_HALF_UP)
