@@ -1,11 +1,12 @@
 """Serving an application over HTTP in a thread of its own: uvicorn with uvloop and httptools.
 
 `run` returns when the socket listens; `stop` lets requests under way end. httptools sets no limit on the length of a
-request's head, so the protocol here does.
+request's head, nor uvicorn on the time that a client takes to send one, so the protocol here does.
 """
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 from pathlib import Path
@@ -23,6 +24,12 @@ STOP_SECONDS = 10
 START_SECONDS = 30
 KEEP_ALIVE_SECONDS = 75
 BACKLOG = 2048
+SILENCE_SECONDS_MAX = 30.0
+"""For a head to be complete, and between two pieces of a body: a client that stops sending gives up its connection."""
+REQUEST_SECONDS_MAX = 600.0
+"""For a whole request to arrive: 64 MiB over a slow line."""
+WATCH_SECONDS = 10.0
+"""How often a connection is looked at."""
 
 
 class _HeadTooLong(Exception):
@@ -30,13 +37,52 @@ class _HeadTooLong(Exception):
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Refuses a request whose head does not end: the parser's callback raises, and uvicorn answers 400 and closes."""
+    """Refuses a request whose head does not end: the parser's callback raises, and uvicorn answers 400 and closes.
+
+    A client that does not go on with its request loses the connection.
+    """
 
     _head_bytes = 0
+    _waiting_since: float | None = None
+    _began = 0.0
+    _watch: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._began = self._waiting_since = self.loop.time()
+        self._watch = self.loop.call_later(WATCH_SECONDS, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        super().connection_lost(exc)
+
+    def _look(self) -> None:
+        """Close a connection whose client has begun a request and does not go on with it."""
+        now = self.loop.time()
+        if self._waiting_since is not None and (
+            now - self._waiting_since > SILENCE_SECONDS_MAX or now - self._began > REQUEST_SECONDS_MAX
+        ):
+            self.transport.close()
+            return
+        self._watch = self.loop.call_later(WATCH_SECONDS, self._look)
 
     def on_message_begin(self) -> None:
         self._head_bytes = 0
+        self._began = self._waiting_since = self.loop.time()
         super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._waiting_since = self.loop.time()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._waiting_since = self.loop.time()
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._waiting_since = None
+        super().on_message_complete()
 
     def on_url(self, url: bytes) -> None:
         self._count(url)
