@@ -7,7 +7,7 @@ HTTP ?= 127.0.0.1:8080
 PYTEST_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench simulate requirements prove clean
+.PHONY: help run test check bench simulate fuzz requirements prove clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ bench: $(VENV)/installed-test  ## measure against yardsticks in the same run; wr
 
 simulate: $(VENV)/installed-test  ## the long run of the seeded simulation
 	$(BIN)/python -m pytest tests/simulation -m 'long or not long' $(PYTEST_OPTIONS)
+
+fuzz: $(VENV)/installed-test  ## 200,000 texts at the parsers, 40,000 requests over HTTP; ADJOURN_FUZZ_SEED repeats a run
+	$(BIN)/python -m pytest tests/fuzz -m 'long or not long' $(PYTEST_OPTIONS)
 
 requirements: $(VENV)/installed-test  ## rows of docs/requirements.md owed so far without a passing test
 	$(BIN)/python -m tools.requirements

@@ -136,6 +136,8 @@ def json_object(body: bytes, decoder: msgspec.json.Decoder[Any], what: str = "re
         found = decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise InvalidRequest(f"The body is no valid JSON: {error}.", code=0x80048D19) from None
+    except ArithmeticError:
+        raise InvalidRequest("The JSON body holds a number beyond all measure.", code=0x80048D19) from None
     if not isinstance(found, dict):
         raise InvalidRequest(f"The body must be one JSON object, found {type(found).__name__}.", code=0x80048D19)
     return found
