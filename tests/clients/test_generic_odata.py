@@ -42,7 +42,6 @@ def reflected(shared: Organization) -> ODataService:
     return ODataService(shared.api, session=shared.session(), reflect_entities=True, quiet_progress=True)
 
 
-@pytest.mark.requirement("M25")
 def test_classes_are_made_of_every_entity_set_and_jobs_are_queried(reflected: ODataService, jobs: list[str]) -> None:
     sets = {found["name"] for found in reflected.default_context.connection.execute_get(reflected.url)["value"]}
     assert set(reflected.entities) == sets

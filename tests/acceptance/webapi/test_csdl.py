@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from lxml import etree
-from tests.acceptance.webapi.conftest import error_of
+from tests.acceptance.webapi.conftest import created, error_of
 from tests.acceptance.webapi.test_customizing import COLUMNS, PROJECT, TYPE, attribute, label, table
 from tests.support.csdl_rules import EDM, Model, mistakes
 
@@ -227,6 +227,24 @@ def test_every_property_can_be_selected_and_every_navigation_expanded(customized
             assert answer.status_code == 200, answer.text
             for row in answer.json()["value"]:
                 assert list(wrong(document, row, kind)) == []
+
+
+@pytest.mark.requirement("M76")
+def test_a_job_leads_to_what_it_regards_by_a_navigation_for_each_table(customized: httpx.Client) -> None:
+    account = created(customized, "accounts", {"name": "Contoso"})
+    contact = created(customized, "contacts", {"lastname": "Lovelace"})
+    for regarded in (account, contact):
+        body = {"MessageName": "greet", "InputParameters": {"name": "x"}, "Regarding": {"@odata.id": regarded}}
+        assert customized.post("ExecuteAsync", json=body).status_code == 200
+    question = "asyncoperations?$select=name&$filter=operationtype eq 54&$orderby=sequence&$expand=regardingobjectid_account($select=name)"
+    found = [row["regardingobjectid_account"] for row in customized.get(question).json()["value"]]
+    assert (found[0]["name"], found[1]) == ("Contoso", None)
+    navigations = model(customized).members(f"{TYPE}asyncoperation", "NavigationProperty")
+    jobs = customized.get("EntityDefinitions(LogicalName='asyncoperation')/ManyToOneRelationships").json()["value"]
+    regarded_tables = {one["ReferencedEntity"] for one in jobs if one["ReferencingAttribute"] == "regardingobjectid"}
+    assert {"account", "contact", "new_project"} <= regarded_tables
+    for table_name in regarded_tables:
+        assert navigations[f"regardingobjectid_{table_name}"].get("Type") == f"mscrm.{table_name}"
 
 
 PRIMITIVES = {
