@@ -33,7 +33,8 @@ _DEPTHS = {depth.name.title(): depth for depth in Depth}
 def _prepare(message: str, key: str, table: str, *others: str) -> Callable[[Catalog, Request], Prepared]:
     def prepare(catalog: Catalog, request: Request) -> Prepared:
         validate.parameters(message, request.parameters, (key, *others), ())
-        record_id = validate.reference(catalog, (table, request.parameters[key]), key).id
+        given = request.parameters[key]  # an id, or the record that the message was called on
+        record_id = validate.reference(catalog, given if isinstance(given, Reference) else (table, given), key).id
         inputs: dict[str, Any] = {**request.parameters, key: record_id}
         if "Privileges" in others:
             inputs["Privileges"] = _privileges(catalog, request.parameters["Privileges"])

@@ -19,8 +19,17 @@ from adjourn.webapi.exchange import Answer, Exchange
 from adjourn.webapi.resource import NAMESPACE, Resource
 from adjourn.webapi.url import Segment
 
+_PRIVILEGES = (("Privileges", "Collection(mscrm.RolePrivilege)", True),)
 PLATFORM: Mapping[str, MessageInfo] = {
-    name: MessageInfo(name, (("Targets", RECORDS, True),), collection=True) for name in bulk.ACTIONS
+    info.name: info
+    for info in (
+        *(MessageInfo(name, (("Targets", RECORDS, True),), collection=True) for name in bulk.ACTIONS),
+        MessageInfo("AddPrivilegesRole", _PRIVILEGES, "role", "RoleId"),
+        MessageInfo("ReplacePrivilegesRole", _PRIVILEGES, "role", "RoleId"),
+        MessageInfo("RemovePrivilegeRole", (("PrivilegeId", "Edm.Guid", True),), "role", "RoleId"),
+        MessageInfo("RetrieveUserPrivileges", (), "systemuser", "UserId", function=True),
+        MessageInfo("RetrieveTeamPrivileges", (), "team", "TeamId", function=True),
+    )
 }
 """The platform's bound messages, by name; `table` None: of every table."""
 

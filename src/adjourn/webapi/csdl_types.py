@@ -51,6 +51,7 @@ ENUMS: Mapping[str, tuple[str, ...]] = {
     "IntegerFormat": ("None", "Duration", "TimeZone", "Language", "Locale"),
     "OptionSetType": ("Picklist", "State", "Status", "Boolean"),
     "OwnershipTypes": ("None", "UserOwned", "TeamOwned", "BusinessOwned", "OrganizationOwned", "BusinessParented"),
+    "PrivilegeDepth": ("Basic", "Local", "Deep", "Global"),
     "RelationshipType": ("OneToManyRelationship", "ManyToManyRelationship"),
     "SecurityTypes": ("None", "Append", "ParentChild", "Pointer", "Inheritance"),
     "StringFormat": (
@@ -72,6 +73,13 @@ COMPLEX = (
     MetadataType(
         "Label",
         {"LocalizedLabels": "Collection(mscrm.LocalizedLabel)", "UserLocalizedLabel": "mscrm.LocalizedLabel"},
+    ),
+    MetadataType(
+        "RolePrivilege",
+        {
+            "Depth": "mscrm.PrivilegeDepth", **_all(GUID, "PrivilegeId", "BusinessUnitId"),
+            **_all(STRING, "PrivilegeName"),
+        },
     ),
     MetadataType("BooleanManagedProperty", {**_all(BOOLEAN, "Value"), **_MANAGED_PROPERTY}),
     MetadataType(

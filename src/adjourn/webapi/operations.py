@@ -33,7 +33,11 @@ CREATE_ENTITIES = "CreateEntities"
 METADATA_CHANGES = "RetrieveMetadataChanges"
 _QUOTED = re.compile(r"'((?:[^']|'')*)'")
 _ENUM = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*'([^']*)'")
-PARAMETER_TYPES = {"EntityNames": "Collection(Edm.String)", "AccessType": "mscrm.EndpointAccessType"}
+PARAMETER_TYPES = {
+    "EntityNames": "Collection(Edm.String)",
+    "AccessType": "mscrm.EndpointAccessType",
+    "RoleId": "Edm.Guid",
+}
 EXECUTE_ASYNC_PARAMETERS = (
     ("MessageName", "Edm.String", True),
     ("InputParameters", "Edm.Untyped", False),

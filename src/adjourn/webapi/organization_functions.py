@@ -11,6 +11,7 @@ from typing import Any
 
 from adjourn import config
 from adjourn.errors import InvalidRequest, nearest
+from adjourn.metadata import values
 from adjourn.pipeline.call import Request
 from adjourn.query.tree import Attribute, Query
 from adjourn.service import Service
@@ -85,6 +86,12 @@ def total_record_count(exchange: Exchange, service: Service, arguments: Argument
     return {"EntityRecordCountCollection": _pairs(counts)}
 
 
+def role_privileges(exchange: Exchange, service: Service, arguments: Arguments) -> dict[str, Any]:
+    """What a role holds. Raises NotFound, PrivilegeDenied."""
+    role = values.guid(arguments.get("RoleId"), "RoleId")
+    return service.execute(Request("RetrieveRolePrivilegesRole", {"RoleId": role}), exchange.call)
+
+
 def _pairs(found: Mapping[str, Any]) -> dict[str, Any]:
     """A dictionary as the SDK's collections are written."""
     return {"Count": len(found), "IsReadOnly": False, "Keys": list(found), "Values": list(found.values())}
@@ -96,6 +103,7 @@ ORGANIZATION_FUNCTIONS: dict[str, Function] = {
     "RetrieveVersion": ((), version),
     "RetrieveCurrentOrganization": (("AccessType",), current_organization),
     "RetrieveTotalRecordCount": (("EntityNames",), total_record_count),
+    "RetrieveRolePrivilegesRole": (("RoleId",), role_privileges),
     "RetrieveProvisionedLanguages": ((), provisioned_languages),
     "RetrieveAvailableLanguages": ((), available_languages),
 }

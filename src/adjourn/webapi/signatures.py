@@ -20,6 +20,7 @@ _TYPES = {"Edm.Untyped": OPEN, RECORD: _ANY_RECORD, RECORDS: f"Collection({_ANY_
 """Types of parameters that are called otherwise in the document."""
 
 Properties = tuple[tuple[str, str], ...]
+_PRIVILEGES: Properties = (("RolePrivileges", "Collection(mscrm.RolePrivilege)"),)
 RESPONSES: Mapping[str, Properties | None] = {
     "WhoAmI": (("BusinessUnitId", "Edm.Guid"), ("UserId", "Edm.Guid"), ("OrganizationId", "Edm.Guid")),
     "RetrieveMetadataChanges": (
@@ -32,6 +33,12 @@ RESPONSES: Mapping[str, Properties | None] = {
     "CreateMultiple": (("Ids", "Collection(Edm.Guid)"),),
     "UpdateMultiple": None,
     "UpsertMultiple": None,
+    "AddPrivilegesRole": None,
+    "ReplacePrivilegesRole": None,
+    "RemovePrivilegeRole": None,
+    "RetrieveRolePrivilegesRole": _PRIVILEGES,
+    "RetrieveUserPrivileges": _PRIVILEGES,
+    "RetrieveTeamPrivileges": _PRIVILEGES,
 }
 """By name: the properties of the response; None for 204."""
 

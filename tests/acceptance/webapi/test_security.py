@@ -237,3 +237,26 @@ def test_a_token_has_its_users_rights(http: httpx.Client, org: Client, service: 
     assert names(http.get("accounts?$select=name", headers=acting)) == ["ben"]
     administrator = {**bearer, "MSCRMCallerID": config.ADMIN_USER_ID}
     assert names(http.get("accounts?$select=name", headers=administrator)) == ["ada"]
+
+
+def test_roles_get_and_lose_privileges_by_their_addresses(http: httpx.Client) -> None:
+    """The functions and actions of the Web API reference, as Dataverse's tools call them."""
+    unit = http.get("businessunits?$select=businessunitid").json()["value"][0]["businessunitid"]
+    body = {"name": "Clerk", "businessunitid@odata.bind": f"/businessunits({unit})"}
+    role = created(http, "roles", body)
+    row = http.get("privileges", params={"$filter": "name eq 'prvReadAccount'"}).json()["value"][0]
+    action = f"{role}/Microsoft.Dynamics.CRM.AddPrivilegesRole"
+    privilege = {"PrivilegeId": row["privilegeid"], "BusinessUnitId": unit, "Depth": "Local"}
+    assert http.post(action, json={"Privileges": [privilege]}).status_code == 204
+    key = role.removeprefix("roles(").rstrip(")")
+    held = http.get(f"RetrieveRolePrivilegesRole(RoleId={key})").json()["RolePrivileges"]
+    assert [(one["PrivilegeName"], one["Depth"]) for one in held] == [("prvReadAccount", "Local")]
+    user = created(http, "systemusers", {"lastname": "Clerk", "businessunitid@odata.bind": f"/businessunits({unit})"})
+    link = {"@odata.id": f"{http.base_url}{role}"}
+    assert http.post(f"{user}/systemuserroles_association/$ref", json=link).status_code == 204
+    mine = http.get(f"{user}/Microsoft.Dynamics.CRM.RetrieveUserPrivileges()").json()["RolePrivileges"]
+    assert [(one["PrivilegeName"], one["Depth"]) for one in mine] == [("prvReadAccount", "Local")]
+    removed = http.post(f"{role}/Microsoft.Dynamics.CRM.RemovePrivilegeRole", json={"PrivilegeId": row["privilegeid"]})
+    assert removed.status_code == 204
+    assert http.get(f"RetrieveRolePrivilegesRole(RoleId={key})").json()["RolePrivileges"] == []
+    assert error_of(http.post(action, json={"Privileges": [{**privilege, "Depth": "Sideways"}]}))[0] == 400
