@@ -1,4 +1,4 @@
-"""Stores for every test: freshly migrated and empty, made by copying a template.
+"""Stores for every test: a fresh organization, migrated and with the rows that all have, made by copying a template.
 
 `store` runs a test once on each database; `sqlite_store` and `postgres_store` on one of them. `database_url`,
 `sqlite_url` and `postgres_url` give the URL alone, for tests that open the database themselves or in another process.
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests.support import postgres
 
+from adjourn.service import Service
 from adjourn.store import open_store
 from adjourn.store.contract import Store
 
@@ -22,7 +23,7 @@ DIALECTS = ("sqlite", "postgres")
 @pytest.fixture(scope="session")
 def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("template") / "template.db"
-    open_store(f"sqlite:///{path}").close()
+    Service.open(f"sqlite:///{path}").close()
     return path
 
 
@@ -30,14 +31,14 @@ def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _postgres_template() -> Iterator[str]:
     cluster = postgres.cluster()
     name = cluster.create()
-    open_store(cluster.url_of(name)).close()
+    Service.open(cluster.url_of(name)).close()
     yield name
     cluster.drop(name)
 
 
 @pytest.fixture
 def sqlite_url(_sqlite_template: Path, tmp_path: Path) -> str:
-    """The URL of an empty, migrated SQLite database."""
+    """The URL of a fresh organization on SQLite."""
     path = tmp_path / "adjourn.db"
     shutil.copyfile(_sqlite_template, path)
     return f"sqlite:///{path}"
@@ -45,7 +46,7 @@ def sqlite_url(_sqlite_template: Path, tmp_path: Path) -> str:
 
 @pytest.fixture
 def postgres_url(_postgres_template: str) -> Iterator[str]:
-    """The URL of an empty, migrated PostgreSQL database."""
+    """The URL of a fresh organization on PostgreSQL."""
     cluster = postgres.cluster()
     name = cluster.create(template=_postgres_template)
     yield cluster.url_of(name)
@@ -54,26 +55,26 @@ def postgres_url(_postgres_template: str) -> Iterator[str]:
 
 @pytest.fixture(params=DIALECTS)
 def database_url(request: pytest.FixtureRequest) -> str:
-    """The URL of an empty, migrated database: the test runs once on each."""
+    """The URL of a fresh organization: the test runs once on each database."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
 
 
 @pytest.fixture
 def store(database_url: str) -> Iterator[Store]:
-    """An empty store: the test runs once on each database."""
+    """The store of a fresh organization: the test runs once on each database."""
     yield from _opened(database_url)
 
 
 @pytest.fixture
 def sqlite_store(sqlite_url: str) -> Iterator[Store]:
-    """An empty SQLite store."""
+    """The same on SQLite."""
     yield from _opened(sqlite_url)
 
 
 @pytest.fixture
 def postgres_store(postgres_url: str) -> Iterator[Store]:
-    """An empty PostgreSQL store."""
+    """The same on PostgreSQL."""
     yield from _opened(postgres_url)
 
 

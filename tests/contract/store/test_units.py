@@ -193,7 +193,7 @@ def test_the_number_of_changed_rows_leaves_triggers_out(store: Store) -> None:
 
     def unit(tx: Transaction) -> list[int]:
         made = tx.execute_many("INSERT INTO sdkmessage (sdkmessageid, name) VALUES (:id, :name)", rows)
-        changed = tx.execute("UPDATE sdkmessage SET name = 'm'")
+        changed = tx.execute("UPDATE sdkmessage SET name = 'm' WHERE name = 'n'")
         return [made, changed, tx.execute("DELETE FROM sdkmessage WHERE name = 'other'")]
 
     assert store.write(unit) == [3, 3, 0]
