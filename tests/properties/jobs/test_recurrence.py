@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from adjourn import errors
 from adjourn.jobs.recurrence import last_at_or_before, next_after, occurrences
 from adjourn.jobs.recurrence_rule import Frequency, Rule, parse, printed
+from adjourn.jobs.recurrence_words import in_words
 
 MANY = settings(max_examples=700, deadline=None)
 HORIZONS = {
@@ -179,6 +180,14 @@ def test_a_rule_that_says_never_is_met_by_no_step(pattern: str, start: datetime)
             assert first <= step + STEPS[rule.frequency] * rule.interval or number == 400
             return
     assert first is None or first > step - STEPS[rule.frequency]
+
+
+@MANY
+@given(patterns(), STARTS)
+def test_every_pattern_can_be_said(pattern: str, start: datetime) -> None:
+    words = in_words(accepted(pattern), start)
+    assert words.startswith(("every ", "on "))
+    assert "  " not in words
 
 
 @MANY
