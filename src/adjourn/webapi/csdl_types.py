@@ -51,6 +51,7 @@ ENUMS: Mapping[str, tuple[str, ...]] = {
     "IntegerFormat": ("None", "Duration", "TimeZone", "Language", "Locale"),
     "OptionSetType": ("Picklist", "State", "Status", "Boolean"),
     "OwnershipTypes": ("None", "UserOwned", "TeamOwned", "BusinessOwned", "OrganizationOwned", "BusinessParented"),
+    "PrivilegeType": ("None", "Create", "Read", "Write", "Delete", "Assign", "Share", "Append", "AppendTo"),
     "PrivilegeDepth": ("Basic", "Local", "Deep", "Global"),
     "RelationshipType": ("OneToManyRelationship", "ManyToManyRelationship"),
     "SecurityTypes": ("None", "Append", "ParentChild", "Pointer", "Inheritance"),
@@ -73,6 +74,16 @@ COMPLEX = (
     MetadataType(
         "Label",
         {"LocalizedLabels": "Collection(mscrm.LocalizedLabel)", "UserLocalizedLabel": "mscrm.LocalizedLabel"},
+    ),
+    MetadataType(
+        "SecurityPrivilegeMetadata",
+        {
+            **_all(STRING, "Name"), **_all(GUID, "PrivilegeId"), "PrivilegeType": "mscrm.PrivilegeType",
+            **_all(
+                BOOLEAN, "CanBeBasic", "CanBeLocal", "CanBeDeep", "CanBeGlobal", "CanBeEntityReference",
+                "CanBeParentEntityReference",
+            ),
+        },
     ),
     MetadataType(
         "RolePrivilege",
@@ -150,6 +161,7 @@ ENTITIES = (
                 "CanCreateAttributes", "CanCreateForms", "CanCreateViews",
             ),
             **_all(GUID, "DataProviderId"),
+            "Privileges": "Collection(mscrm.SecurityPrivilegeMetadata)",
         },
         {
             "Attributes": "Collection(mscrm.AttributeMetadata)",

@@ -13,8 +13,9 @@ from tests.acceptance.webapi.conftest import created, error_of
 from tests.acceptance.webapi.test_customizing import COLUMNS, PROJECT, TYPE, attribute, label, table
 from tests.support.csdl_rules import EDM, Model, mistakes
 
+from adjourn import config
 from adjourn.service import Service
-from adjourn.webapi import bulk, operations, signatures
+from adjourn.webapi import bound, operations, signatures
 
 EXPANDS_AT_ONCE = 15
 
@@ -129,16 +130,29 @@ def test_alternate_keys_are_annotated_with_the_names_that_addresses_use(customiz
 
 def test_everything_that_can_be_called_is_declared(http: httpx.Client, service: Service) -> None:
     declared = {found.name: found for found in signatures.declared(service)}
-    assert {*operations.names(service), *bulk.ACTIONS} == set(declared)
+    assert {*operations.names(service), *bound.messages(service)} == set(declared)
     document = model(http)
     assert {f"{TYPE}{name}" for name in declared} == set(document.operations)
     imports = {
         found.get("Name") for kind in ("Action", "Function") for found in document.root.iter(f"{EDM}{kind}Import")
     }
     assert imports == {name for name, found in declared.items() if not found.bound}
+    job = http.post("ExecuteAsync", json={"MessageName": "WhoAmI"}).json()["AsyncJobId"]
+    team = http.get("teams?$select=teamid").json()["value"][0]["teamid"]
+    called = {
+        "RetrieveCurrentOrganization": f"(AccessType={TYPE}EndpointAccessType'Default')",
+        "RetrieveTotalRecordCount": '(EntityNames=@p)?@p=["account"]',
+        "RetrieveRolePrivilegesRole": f"(RoleId={config.ADMIN_ROLE_ID})",
+        "ExplainSystemJob": f"(AsyncJobId={job})",
+    }
+    on = {
+        "RetrieveUserPrivileges": f"systemusers({config.ADMIN_USER_ID})/{TYPE}",
+        "RetrieveTeamPrivileges": f"teams({team})/{TYPE}",
+    }
     for name, found in declared.items():
         if found.function:
-            answer = http.get(f"{name}()").json()
+            answer = http.get(f"{on.get(name, '')}{name}{called.get(name, '()')}").json()
+            assert "error" not in answer, answer
             promised = document.members(f"{TYPE}{name}Response", "Property") | document.members(
                 f"{TYPE}{name}Response", "NavigationProperty"
             )
