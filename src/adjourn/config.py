@@ -69,6 +69,8 @@ WORKER_STALE_SECONDS = 4.0
 BEAT_SECONDS = 1.0
 
 # Requests
+READ_SECONDS_MAX = 120.0
+"""A question that takes longer is ended, as Dataverse ends it; nobody's question may hold a thread for ever."""
 FILE_PIECE_BYTES = 4 * 1024 * 1024
 """Files of columns lie in pieces of this size, which is also what clients are told to send and to fetch at a time."""
 FILE_BLOCKS_MAX = 50_000

@@ -238,13 +238,13 @@ class Service:
             if call.guard is not None:
                 call.guard(tx)
             for job in prepared:
-                self._check_job(tx, job)
+                self._check_job(tx, job, call.caller)
             queue.insert(tx, [dataclasses.replace(job, created_on=tx.now) for job in prepared])
             tx.after_commit(self.store.wake)
 
         if call.transaction is not None:
             for job in prepared:
-                self._check_job(call.transaction, job)
+                self._check_job(call.transaction, job, call.caller)
             self.pipeline.collect(call.transaction, prepared)
         else:
             self.store.write(unit)
@@ -264,7 +264,11 @@ class Service:
         if job.owner.table == "systemuser" and job.owner.id != caller.user_id:
             security.require(caller, ACT_FOR_OTHERS, self.catalog)
 
-    def _check_job(self, tx: Reader, job: jobs_model.NewJob) -> None:
+    def _check_job(self, tx: Reader, job: jobs_model.NewJob, caller: Caller) -> None:
+        if job.regarding is not None:
+            # Whoever sees the job sees the name of what it regards.
+            table = self.catalog.table(job.regarding.table)
+            access.require(tx, self.catalog, caller, "Read", table, job.regarding.id)
         for reference in (job.regarding, job.owner if job.owner.id != job.created_by else None):
             if reference is not None and not write.exists(tx, self.catalog.table(reference.table), reference.id):
                 raise not_found(self.catalog.table(reference.table), reference.id)

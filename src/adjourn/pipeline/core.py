@@ -40,6 +40,8 @@ class Operation:
     now: datetime
     cascade: Callable[[Reference], None]
     """Delete another record through the pipeline."""
+    change: Callable[[Record], None]
+    """Update another record through the pipeline."""
 
 
 def create(tx: Transaction, operation: Operation, target: Record) -> UUID:
@@ -169,11 +171,8 @@ def associate(
         raise InvalidRequest(f"Relationship '{relationship}' leads from {found.referencing} to {found.referenced}.")
     if found.referencing == "asyncoperation":
         raise NotSupported(f"Column '{found.column}' of a system job cannot be updated.", code=0x80040203, status=400)
-    holder_table = operation.catalog.table(holder.table)
-    before = write.fetch(tx, holder_table, holder.id)
-    assert before is not None
-    change = Record(holder.table, holder.id, {found.column: value if join else None})
-    update(tx, operation, change, before)
+    # A lookup is a column like any other: who may set it, and to what, is decided where records are updated.
+    operation.change(Record(holder.table, holder.id, {found.column: value if join else None}))
 
 
 def _follow(tx: Transaction, operation: Operation, relationship: Relationship, target: Reference) -> None:

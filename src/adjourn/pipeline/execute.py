@@ -119,7 +119,10 @@ class Flow:
         def cascade(target: Reference) -> None:
             self.nested(Request("Delete", {"Target": target}), privileged=True)
 
-        return core.Operation(self.catalog, self.call.caller, self.tx.now, cascade)
+        def change(target: Record) -> None:
+            self.nested(Request("Update", {"Target": target}))
+
+        return core.Operation(self.catalog, self.call.caller, self.tx.now, cascade, change)
 
     @property
     def privileges(self) -> tuple[str, ...]:

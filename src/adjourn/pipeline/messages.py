@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from adjourn import config, runtime
-from adjourn.errors import InvalidRequest
+from adjourn.errors import InvalidRequest, NotSupported
 from adjourn.metadata.model import Catalog, Reference
 from adjourn.pipeline import access, core, role_messages, step_rules, system_jobs, validate
 from adjourn.pipeline.call import Request
@@ -29,6 +29,7 @@ def _prepare_create(catalog: Catalog, request: Request) -> Prepared:
     validate.parameters("Create", request.parameters, ("Target",), ("SuppressDuplicateDetection",))
     _refuse_job(request.parameters["Target"])
     target = validate.target(catalog, request.parameters["Target"], creating=True)
+    _refuse_pointer(target.table)
     target.id = target.id or runtime.new_id()
     return Prepared(target.table, target.id, {**request.parameters, "Target": target})
 
@@ -48,6 +49,7 @@ def _prepare_update(catalog: Catalog, request: Request) -> Prepared:
         target = system_jobs.validate_update(catalog.table(found.table), found)
     else:
         target = validate.target(catalog, found, creating=False)
+        _refuse_pointer(target.table)
     return Prepared(target.table, target.id, {**request.parameters, "Target": target})
 
 
@@ -119,6 +121,7 @@ def _perform_upsert_multiple(flow: Flow) -> dict[str, Any]:
 def _prepare_delete(catalog: Catalog, request: Request) -> Prepared:
     validate.parameters("Delete", request.parameters, ("Target",), ("ConcurrencyBehavior",))
     target = validate.reference(catalog, request.parameters["Target"], "Target")
+    _refuse_pointer(target.table)
     return Prepared(target.table, target.id, {**request.parameters, "Target": target})
 
 
@@ -174,6 +177,7 @@ def _prepare_assign(catalog: Catalog, request: Request) -> Prepared:
     target = validate.reference(catalog, request.parameters["Target"], "Target")
     assignee = validate.reference(catalog, request.parameters["Assignee"], "Assignee")
     table = catalog.table(target.table)
+    _refuse_pointer(target.table)
     if not table.user_owned or target.table == system_jobs.TABLE:
         raise InvalidRequest(f"Records of table '{target.table}' cannot be assigned.")
     if assignee.table not in ("systemuser", "team"):
@@ -192,6 +196,7 @@ def _prepare_set_state(catalog: Catalog, request: Request) -> Prepared:
     validate.parameters("SetState", request.parameters, ("EntityMoniker", "State", "Status"), ())
     target = validate.reference(catalog, request.parameters["EntityMoniker"], "EntityMoniker")
     table = catalog.table(target.table)
+    _refuse_pointer(target.table)
     if target.table == system_jobs.TABLE or "statecode" not in table.columns:
         raise InvalidRequest(f"Table '{target.table}' does not take the message SetState.")
     state = Record(target.table, target.id, {"statecode": request.parameters["State"]})
@@ -225,6 +230,14 @@ def _perform_who_am_i(flow: Flow) -> dict[str, Any]:
         "BusinessUnitId": flow.call.caller.business_unit_id,
         "OrganizationId": UUID(config.ORGANIZATION_ID),
     }
+
+
+def _refuse_pointer(table: str) -> None:
+    """An activity is written by its own table; activitypointer only follows. Raises NotSupported."""
+    if table == core.ACTIVITY:
+        raise NotSupported(
+            "Rows of 'activitypointer' follow their activities: write to its own table (activitytypecode)."
+        )
 
 
 def _refuse_job(target: Any) -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _JOINING = ("systemuserroles", "teamroles")
 _MEMBERS = "teammembership"
+_IDENTITY = ("azureactivedirectoryobjectid", "domainname")
+"""By which a token finds its user."""
 _WRITTEN_OTHERWISE = {
     "systemuserroles": "associate the user with the role (systemuserroles_association)",
     "teamroles": "associate the team with the role (teamroles_association)",
@@ -39,8 +41,15 @@ def check_change(flow: Flow) -> None:
     if flow.table == "role" and flow.record_id in (ADMIN_ROLE, BASIC_USER_ROLE):
         if flow.message == "Delete" or flow.record_id == ADMIN_ROLE:
             raise NotSupported(f"The stock role {flow.record_id} cannot be changed or deleted.", status=400)
-    elif flow.table == "systemuser" and flow.record_id in (ADMINISTRATOR, SYSTEM):
-        target = flow.inputs.get("Target")
+        return
+    target = flow.inputs.get("Target")
+    if flow.table == "systemuser" and isinstance(target, Record) and not flow.call.caller.is_administrator:
+        identity = next((name for name in _IDENTITY if target.get(name) is not None), None)
+        if identity is not None and flow.message == "Update":
+            raise PrivilegeDenied(
+                f"Only a system administrator may change '{identity}' of a user: whoever bears it can act as him."
+            )
+    if flow.table == "systemuser" and flow.record_id in (ADMINISTRATOR, SYSTEM):
         disables = isinstance(target, Record) and flow.record_id == ADMINISTRATOR and bool(target.get("isdisabled"))
         if flow.message == "Delete" or disables:
             raise NotSupported(f"systemuser {flow.record_id} cannot be disabled or deleted.", status=400)

@@ -19,7 +19,7 @@ import structlog
 from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-from adjourn import config, runtime
+from adjourn import config, errors, runtime
 from adjourn.errors import AdjournError, Busy, InvalidRequest
 from adjourn.metadata.values import moment_text
 from adjourn.store import faults, migrations, statements
@@ -83,13 +83,18 @@ class PostgresStore:
         if joined is not None:
             yield joined
             return
-        with self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY") as (connection, now):
+        limit = f"SET LOCAL statement_timeout = {int(config.READ_SECONDS_MAX * 1000)}"
+        with self._begun(f"BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; {limit}") as (connection, now):
             try:
                 yield PostgresReader(connection, now)
                 # Not ROLLBACK, after which psycopg would prepare all its statements again.
                 _control(connection, "COMMIT")
             except psycopg.errors.NumericValueOutOfRange as error:
                 raise InvalidRequest(SUM_OVERFLOW, code=SUM_OVERFLOW_CODE) from error
+            except psycopg.errors.QueryCanceled as error:
+                raise Busy(
+                    "The query took too long and was ended; ask for less.", code=errors.QUERY_TIMED_OUT
+                ) from error
             except psycopg.OperationalError as error:
                 if not connection.closed:
                     raise

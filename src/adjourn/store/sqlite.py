@@ -38,6 +38,8 @@ T = TypeVar("T")
 CHANGE_POLL_SECONDS = 0.04
 """How often other processes' commits are looked for: seldom, as it is most of what an idle service does; within 50 ms."""
 _FOREIGN_POLL_SECONDS = 0.01
+_STEPS_BETWEEN_LOOKS = 1_000_000
+"""Of SQLite's machine, some 20 ms: how often a reader looks whether its time is over."""
 _READERS_IDLE_MAX = 16
 _BUSY_MILLISECONDS = 2_000
 """Only programs that do not know of the turn make SQLite itself wait."""
@@ -122,6 +124,7 @@ class SqliteStore:
         if connection is None:
             connection = self._connect(_READER_PRAGMAS)
         reader = SqliteReader(connection, self.files)
+        connection.set_progress_handler(reader.overdue, _STEPS_BETWEEN_LOOKS)
         connection.execute("BEGIN")
         self._readers.add(reader)
         try:

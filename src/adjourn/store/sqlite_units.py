@@ -11,7 +11,7 @@ from uuid import UUID
 
 import apsw
 
-from adjourn import runtime
+from adjourn import config, errors, runtime
 from adjourn.errors import Busy, Duplicate, InvalidRequest, TurnExceeded
 from adjourn.store.contract import Dialect, Parameters, Row
 from adjourn.store.files import FileFolder
@@ -40,6 +40,11 @@ class SqliteReader:
     def read_file(self, file_id: UUID) -> bytes:
         return self._files.read(file_id)
 
+    def overdue(self) -> bool:
+        """Asked by SQLite in the middle of a statement: True ends it."""
+        self.ended = self.ended or runtime.monotonic() - self.since > config.READ_SECONDS_MAX
+        return self.ended
+
     def end(self) -> None:
         """From another thread: take the view away, because it keeps the log from shrinking. Its holder gets Busy."""
         self.ended = True
@@ -53,7 +58,10 @@ class SqliteReader:
         return self._connection.execute(sql, parameters)
 
     def too_long(self) -> Busy:
-        return Busy("The query kept its view of the data too long and was ended; ask for less at a time.")
+        return Busy(
+            "The query kept its view of the data too long and was ended; ask for less at a time.",
+            code=errors.QUERY_TIMED_OUT,
+        )
 
 
 class SqliteTransaction(SqliteReader):

@@ -260,3 +260,58 @@ def test_roles_get_and_lose_privileges_by_their_addresses(http: httpx.Client) ->
     assert removed.status_code == 204
     assert http.get(f"RetrieveRolePrivilegesRole(RoleId={key})").json()["RolePrivileges"] == []
     assert error_of(http.post(action, json={"Privileges": [{**privilege, "Depth": "Sideways"}]}))[0] == 400
+
+
+def test_a_reference_is_set_by_the_rules_of_an_update(http: httpx.Client, org: Client, service: Service) -> None:
+    """Associating by $ref sets a column: what a PATCH may not write, it may not write either."""
+    user = roles.user(org, "clerk")
+    me = {"MSCRMCallerID": str(user)}
+    mine = http.post("accounts", json={"name": "mine"}, headers=me).headers["OData-EntityId"]
+    link = {"@odata.id": mine}
+    before = http.get(mine).json()
+    for navigation in ("lk_account_createdby", "lk_account_modifiedby"):
+        path = f"systemusers({config.ADMIN_USER_ID})/{navigation}/$ref"
+        assert error_of(http.post(path, json=link, headers=me))[0] in (400, 403), navigation
+        assert error_of(http.post(path, json=link))[0] == 400, "nor may the administrator"
+    hidden = created(http, "contacts", {"lastname": "hidden"})
+    assert error_of(http.post(f"{hidden}/account_primary_contact/$ref", json=link, headers=me))[0] == 403
+    assert http.get(mine).json() == before
+
+
+def test_a_job_regards_only_what_its_maker_may_read(http: httpx.Client, org: Client) -> None:
+    user = roles.user(org, "clerk")
+    me = {"MSCRMCallerID": str(user)}
+    secret = created(http, "accounts", {"name": "TOPSECRET"})
+    body = {"MessageName": "WhoAmI", "Regarding": {"@odata.id": secret}}
+    assert error_of(http.post("ExecuteAsync", json=body, headers=me))[:2] == (403, "0x80040220")
+    assert http.post("ExecuteAsync", json=body).status_code == 200
+
+
+def test_an_identity_is_changed_by_administrators_only(http: httpx.Client, org: Client) -> None:
+    user = roles.user(org, "clerk")
+    change = {"domainname": "administrator2"}
+    me = {"MSCRMCallerID": str(user)}
+    assert error_of(http.patch(f"systemusers({config.ADMIN_USER_ID})", json=change, headers=me))[0] == 403
+    assert http.patch(f"systemusers({user})", json=change).status_code == 204
+
+
+def test_activities_are_written_by_their_own_tables(http: httpx.Client) -> None:
+    task = created(http, "tasks", {"subject": "one"}).removeprefix("tasks")
+    assert error_of(http.patch(f"activitypointers{task}", json={"subject": "other"}))[0] == 405
+    assert error_of(http.delete(f"activitypointers{task}"))[0] == 405
+    assert http.get(f"activitypointers{task}?$select=subject").json()["subject"] == "one"
+
+
+def test_a_question_without_end_is_ended(http: httpx.Client, org: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "READ_SECONDS_MAX", 1.0)
+    for number in range(150):
+        org.create("account", {"name": f"n{number}"})
+    links = "".join(
+        f"<link-entity name='account' from='statecode' to='statecode' alias='l{number}'>" for number in range(6)
+    )
+    text = (
+        "<fetch aggregate='true'><entity name='account'><attribute name='accountid' alias='n' aggregate='count'/>"
+        f"{links}{'</link-entity>' * 6}</entity></fetch>"
+    )
+    assert error_of(http.get("accounts", params={"fetchXml": text}))[:2] == (503, "0x80044151")
+    assert http.get("accounts?$top=1").status_code == 200

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -19,15 +18,12 @@ NOON = "2030-01-01 12:00:00 UTC"
 
 
 @pytest.fixture(autouse=True)
-def _ada(jobs: Any) -> Iterator[None]:
+def _ada(jobs: Any) -> None:
     """Whoever acts in these tests has a name."""
     values = {"id": config.ADMIN_USER_ID, "name": "Ada Admin"}
     cast = "::uuid" if jobs.store.dialect == "postgres" else ""
-    jobs.unit(
-        lambda tx: tx.execute(f"INSERT INTO systemuser (systemuserid, fullname) VALUES (:id{cast}, :name)", values)
-    )
-    yield
-    jobs.unit(lambda tx: tx.execute("DELETE FROM systemuser"))
+    put = f"INSERT INTO systemuser (systemuserid, fullname) VALUES (:id{cast}, :name) ON CONFLICT (systemuserid) "
+    jobs.unit(lambda tx: tx.execute(f"{put}DO UPDATE SET fullname = excluded.fullname", values))
 
 
 @pytest.mark.requirement("M21")
