@@ -31,6 +31,7 @@ def test_it_learns_what_a_table_can(client: DataverseClient) -> None:
     assert "primarycontactid" in str(account.relationships.single_valued)
     assert account.supports_create_multiple
     assert account.supports_update_multiple
+    assert client.get_language_codes() == [1033]
 
 
 @pytest.mark.parametrize("mode", ["individual", "batch", "multiple"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -11,6 +12,7 @@ import pandas
 import pytest
 from PowerPlatform.Dataverse.client import DataverseClient
 from PowerPlatform.Dataverse.models import ExpandOption, col, raw
+from tests.clients.conftest import Organization
 
 PEOPLE = (
     # name, city, revenue, employees
@@ -128,6 +130,37 @@ def test_related_rows_come_with_a_record(sdk: DataverseClient, rows: list[str], 
     assert found[1]["primarycontactid"] is None
     found = sdk.records.retrieve("account", rows[0], select=["name"], expand=["primarycontactid"])
     assert found["primarycontactid"]["lastname"] == "Hopper"
+
+
+def test_related_collections_come_with_a_record(sdk: DataverseClient, rows: list[str], mark: str) -> None:
+    for subject in ("a task", "b task", "c"):
+        sdk.records.create(
+            "task", {"subject": subject, "regardingobjectid_account_task@odata.bind": f"/accounts({rows[0]})"}
+        )
+    option = (
+        ExpandOption("Account_Tasks")
+        .select("subject")
+        .filter("contains(subject,'task')")
+        .order_by("subject", descending=True)
+        .top(1)
+    )
+    query = (
+        sdk.query.builder("account").select("name").where(col("accountnumber") == mark).expand(option).order_by("name")
+    )
+    found = [[task["subject"] for task in row["Account_Tasks"]] for row in query.execute()]
+    assert found == [["b task"], [], [], []]
+
+
+def test_files_are_uploaded(sdk: DataverseClient, shared: Organization, rows: list[str], tmp_path: Path) -> None:
+    """Whole and in chunks; the column is made on the way."""
+    for mode, content in (("small", b"one"), ("chunk", bytes(range(256)) * 40_000)):
+        path = tmp_path / f"{mode}.bin"
+        path.write_bytes(content)
+        sdk.files.upload("account", rows[0], "new_Attachment", str(path), mode=mode, if_none_match=False)
+        answer = shared.service.http.get(f"accounts({rows[0]})/new_attachment/$value")
+        assert answer.content == content
+        row = sdk.records.retrieve("account", rows[0], select=["new_attachment_name"])
+        assert row["new_attachment_name"] == path.name
 
 
 def test_fetchxml(sdk: DataverseClient, rows: list[str], mark: str) -> None:

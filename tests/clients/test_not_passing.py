@@ -15,7 +15,6 @@ from dynamics365crm.client import Client as Dynamics365Crm
 from odata import ODataService
 from odatapy.client import EdmEnabledODataClient
 from PowerPlatform.Dataverse.client import DataverseClient
-from PowerPlatform.Dataverse.models import ExpandOption
 from tests.clients.conftest import Credential, Organization
 from tests.clients.test_generic_odata import Wire
 from tests.support.serving import TOKEN
@@ -34,10 +33,6 @@ class NotPassing:
 
 def sdk(place: Organization) -> DataverseClient:
     return DataverseClient(place.url, Credential())
-
-
-def upload(place: Organization, account: str) -> None:
-    sdk(place).files.upload("account", account, "new_Attachment", __file__)
 
 
 def batch_sql(place: Organization, account: str) -> None:
@@ -63,16 +58,6 @@ def count_by_class(place: Organization, account: str) -> None:
 def count_by_edm(place: Organization, account: str) -> None:
     client = EdmEnabledODataClient(place.api.rstrip("/"), Wire(place))
     client.get_count(client.entity_set_uri("accounts"))
-
-
-def tasks_of_accounts(place: Organization, account: str) -> None:
-    list(
-        sdk(place)
-        .query.builder("account")
-        .select("name")
-        .expand(ExpandOption("Account_Tasks").select("subject").top(3))
-        .execute()
-    )
 
 
 def api(place: Organization) -> DataverseApi:
@@ -110,15 +95,6 @@ LIST = (
         lambda place, account: sdk(place).dataframe.sql("SELECT name FROM account"),
     ),
     NotPassing("Microsoft's SDK: batch.query.sql", "sql", batch_sql),
-    NotPassing("Microsoft's SDK: files.upload", "File", upload),
-    NotPassing(
-        "Microsoft's SDK: query.builder().expand of a collection", "not supported by this version", tasks_of_accounts
-    ),
-    NotPassing(
-        "dataverse-api: get_language_codes",
-        "RetrieveAvailableLanguages",
-        lambda place, account: api(place).get_language_codes(),
-    ),
     NotPassing("dataverse-api: add_alternate_key", "no attribute 'items'", alternate_key),
     NotPassing("dataverse-api: create(detect_duplicates=True)", "SuppressDuplicateDetection", detect_duplicates),
     NotPassing(

@@ -126,6 +126,16 @@ def throw(http: httpx.Client, kind: str, count: int, seed: int) -> None:
     assert http.post("accounts", json={"name": "afterwards"}).status_code == 204
 
 
+def test_a_date_grouping_outside_an_aggregate_query_is_refused(http: httpx.Client) -> None:
+    """What the fuzzing found: it was compiled, and failed in the answer."""
+    for attributes in ("distinct='true'", ""):
+        attribute = "<attribute name='creditonhold' dategrouping='day'/>"
+        answer = http.get(
+            "accounts", params={"fetchXml": f"<fetch {attributes}><entity name='account'>{attribute}</entity></fetch>"}
+        )
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "0x8004111a")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_request_is_answered_or_refused(http: httpx.Client, kind: str) -> None:
     throw(http, kind, SHORT // len(KINDS), seed=40_517)

@@ -102,7 +102,7 @@ class Answer:
                 self.check_children(a, table)
             elif self.names.query.aggregate:
                 self.check_aggregate(a, column)
-            elif a.aggregate or a.groupby:
+            elif a.aggregate or a.groupby or a.dategrouping is not None:
                 raise self.names.error(
                     f"'{a.name}' is grouped or aggregated, but the query is no aggregate one.",
                     0x8004111A,
@@ -132,7 +132,7 @@ class Answer:
                 0x8004111A,
                 position=a.position,
             )
-        if self.grouped or a.aggregate or a.groupby:
+        if self.grouped or a.aggregate or a.groupby or a.dategrouping is not None:
             raise self.names.error(
                 "'rowaggregate' counts the children of each record; it is not for aggregate or distinct queries.",
                 0x8004111A,

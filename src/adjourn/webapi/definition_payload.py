@@ -73,7 +73,7 @@ _TABLE_UNTOUCHED_NAMES = """
     IsReadOnlyInMobileClient IsReadingPaneEnabled IsRenameable IsRetentionEnabled IsRetrieveAuditEnabled
     IsRetrieveMultipleAuditEnabled IsSLAEnabled IsSolutionAware IsStateModelAware IsValidForAdvancedFind
     IsValidForQueue IsVisibleInMobile IsVisibleInMobileClient MetadataId MobileOfflineFilters ModifiedOn CreatedOn
-    ObjectTypeCode OwnerId OwnerIdType OwningBusinessUnit PrimaryIdAttribute PrimaryImageAttribute
+    ObjectTypeCode OwnerId OwnerIdType OwningBusinessUnit PrimaryIdAttribute PrimaryImageAttribute Privileges
     RecurrenceBaseEntityLogicalName ReportViewName SettingOf Settings SyncToExternalSearchIndex TableType
     UsesBusinessDataLabelTable
 """

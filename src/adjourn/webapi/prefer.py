@@ -25,7 +25,9 @@ COOKIE = "Microsoft.Dynamics.CRM.fetchxmlpagingcookie"
 MORE = "Microsoft.Dynamics.CRM.morerecords"
 
 HEADER_CHARACTERS_MAX = 8_000
-_PREFERENCE = re.compile(r'\s*([^\s=;,"]+)\s*(?:=\s*("(?:[^"\\]|\\.)*"|[^\s;,"]*))?[^,"]*(?:,|$)')
+# Neither ever goes back to try again: a header is read in a time that its length bounds.
+_BETWEEN_COMMAS = re.compile(r'(?:"(?:[^"\\]++|\\.)*+"|[^,])++')
+_PREFERENCE = re.compile(r'\s*+([^\s=;,"]++)\s*+(?:=\s*+("(?:[^"\\]++|\\.)*+"|[^\s;,"]*+))?+')
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,9 @@ def _parse(text: str) -> Preferences:
     if len(text) > HEADER_CHARACTERS_MAX:
         raise InvalidRequest(f"The Prefer header is longer than {HEADER_CHARACTERS_MAX} characters.")
     found: dict[str, str] = {}
-    for match in _PREFERENCE.finditer(text):
+    for match in map(_PREFERENCE.match, _BETWEEN_COMMAS.findall(text)):
+        if match is None:
+            continue
         value = match[2] or ""
         # The first of a name that stands twice counts (RFC 7240).
         found.setdefault(match[1].lower(), value[1:-1] if value.startswith('"') else value)

@@ -230,11 +230,7 @@ def test_every_property_can_be_selected_and_every_navigation_expanded(customized
         assert answer.status_code == 200, answer.text
         for row in answer.json()["value"]:
             assert list(wrong(document, row, kind)) == []
-        navigations = [
-            navigation
-            for navigation, found in document.members(kind, "NavigationProperty").items()
-            if not found.get("Type").startswith("Collection(")
-        ]
+        navigations = list(document.members(kind, "NavigationProperty"))
         for start in range(0, len(navigations), EXPANDS_AT_ONCE):
             names = ",".join(navigations[start : start + EXPANDS_AT_ONCE])
             answer = customized.get(f"{name}?$top=1&$expand={names}")

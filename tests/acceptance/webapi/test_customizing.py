@@ -306,3 +306,13 @@ def test_what_was_made_is_answered_when_the_client_prefers_so(http: httpx.Client
     changed = http.put(PROJECT, json={"DisplayName": label("Venture")}, headers=prefer)
     assert (changed.status_code, changed.json()["DisplayName"]["UserLocalizedLabel"]["Label"]) == (200, "Venture")
     assert changed.json().items() == http.get(PROJECT).json().items()
+
+
+def test_what_is_read_can_be_put_back(project: httpx.Client) -> None:
+    """The way in which clients change a definition: all of it, with one thing altered."""
+    assert project.put(PROJECT, json=project.get(PROJECT).json()).status_code == 204
+    for column in project.get(f"{PROJECT}/Attributes").json()["value"]:
+        if column["IsCustomAttribute"] and column["AttributeOf"] is None:
+            address = f"{PROJECT}/Attributes(LogicalName='{column['LogicalName']}')"
+            answer = project.put(address, json=column)
+            assert answer.status_code == 204, answer.text
