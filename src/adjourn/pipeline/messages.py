@@ -121,7 +121,6 @@ def _perform_upsert_multiple(flow: Flow) -> dict[str, Any]:
 def _prepare_delete(catalog: Catalog, request: Request) -> Prepared:
     validate.parameters("Delete", request.parameters, ("Target",), ("ConcurrencyBehavior",))
     target = validate.reference(catalog, request.parameters["Target"], "Target")
-    _refuse_pointer(target.table)
     return Prepared(target.table, target.id, {**request.parameters, "Target": target})
 
 
@@ -131,6 +130,11 @@ def _perform_delete(flow: Flow) -> dict[str, Any]:
         system_jobs.check_version(flow.tx, target.id, flow.call.if_match)
         system_jobs.delete(flow.tx, target.id)
         flow.tx.after_commit(flow.pipeline.store.wake)
+        return {}
+    if target.table == core.ACTIVITY:
+        # The pointer is the activity seen from all activities; it goes with it.
+        kind = write.fetch(flow.tx, flow.catalog.table(core.ACTIVITY), target.id, ("activitytypecode",))
+        flow.nested(Request("Delete", {"Target": Reference(require_before(flow, kind)["activitytypecode"], target.id)}))
         return {}
     core.delete(flow.tx, flow.operation, target, flow.before(), flow.call.if_match)
     return {}
