@@ -172,7 +172,7 @@ class FilterPrinter:
     def _reached(self, link: Link, navigation: str, kind: str, parent: Place) -> str:
         """A link along a lookup, which asks whether there is such a record: conditions at the end of a path."""
         _check_joins(link)
-        place = Place(self._catalog.table(link.table), f"{parent.prefix}{navigation}/")
+        place = Place(self._catalog.table(link.table), f"{parent.prefix}{navigation}/", navigation)
         tree = link.filter
         single = tree.conditions[0] if tree is not None and len(tree.conditions) == 1 else None
         if isinstance(single, Condition) and tree is not None and tree.negated == holds_for_null(single):

@@ -18,6 +18,8 @@ from adjourn.query import dates, literals, windows
 from adjourn.query.conditions import Asked, Site
 from adjourn.query.windows import Bounds, Window
 
+FIRST_MOMENT, LAST_MOMENT = "0001-01-01T00:00:00.000000Z", "9999-12-31T23:59:59.999999Z"
+
 
 @dataclass(frozen=True, slots=True)
 class Within:
@@ -120,6 +122,9 @@ def _bound(asked: Asked, bound: datetime | None) -> str | None:
     if bound is None:
         return None
     if asked.column.type is not ColumnType.DATE:
-        return moment_text(bound)
+        try:
+            return moment_text(bound)
+        except OverflowError:  # In UTC it lies beyond an end of the calendar: the end, which no moment lies beyond.
+            return FIRST_MOMENT if bound.year == 1 else LAST_MOMENT
     # A day counts as its midnight: the first one that is not before the bound.
     return (bound if bound == windows.midnight(bound) else windows.shifted(bound, days=1)).date().isoformat()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -18,8 +19,9 @@ NOW = datetime(2026, 3, 29, 14, 25, 36, tzinfo=UTC)
 CALLER = Caller(UUID(int=1), UUID(int=2), (UUID(int=3),), timezone_code=110, is_administrator=True)
 
 
-def plan(query: Query, dialect: Dialect = "sqlite", *, names: bool = False) -> Plan:
-    return compile(query, CATALOG, CALLER, dialect, NOW, names=names)
+def plan(query: Query, dialect: Dialect = "sqlite", *, names: bool = False, timezone_code: int = 110) -> Plan:
+    caller = dataclasses.replace(CALLER, timezone_code=timezone_code)
+    return compile(query, CATALOG, caller, dialect, NOW, names=names)
 
 
 def where(*conditions: Any, language: str = "fetchxml", links: tuple[Link, ...] = ()) -> Query:
@@ -28,10 +30,14 @@ def where(*conditions: Any, language: str = "fetchxml", links: tuple[Link, ...] 
     )
 
 
-def window(operator: str, *values: Any, table: str = "asyncoperation", column: str = "createdon") -> list[Any]:
+def window(
+    operator: str, *values: Any, table: str = "asyncoperation", column: str = "createdon", timezone_code: int = 110
+) -> list[Any]:
     """The parameters of a date operator: its window."""
     query = Query(table, filter=Filter("and", (Condition(column, operator, values),)), language="fetchxml")
-    return [value for name, value in plan(query).parameters.items() if name.startswith("p")]
+    return [
+        value for name, value in plan(query, timezone_code=timezone_code).parameters.items() if name.startswith("p")
+    ]
 
 
 def jobs_by_state(**changes: Any) -> Query:

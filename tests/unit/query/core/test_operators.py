@@ -10,6 +10,7 @@ from adjourn.errors import QueryError
 from adjourn.metadata import text
 from adjourn.query.operators import ODATA_FUNCTIONS, OPERATORS
 from adjourn.query.tree import Condition
+from adjourn.query.within import FIRST_MOMENT, LAST_MOMENT
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,25 @@ from adjourn.query.tree import Condition
 def test_a_date_window_begins_and_ends_in_the_callers_zone(operator: str, values: Any, expected: list[str]) -> None:
     found = window(operator, *values)
     assert [value for value in found if str(value)[:2] in ("20", "00")] == expected
+
+
+NUMBERED = [name for name in OPERATORS if "-x-" in name or name in ("in-fiscal-year",)]
+
+
+@pytest.mark.parametrize("zone", [0, 92, 300])
+@pytest.mark.parametrize("number", [1, 2024, 2025, 2026, 2027, 9999, 10**9])
+def test_a_window_never_reaches_beyond_the_calendar(zone: int, number: int) -> None:
+    for operator in NUMBERED:
+        ends = [value for value in window(operator, number, timezone_code=zone) if str(value).endswith("Z")]
+        assert ends and all(FIRST_MOMENT <= end <= LAST_MOMENT for end in ends), operator
+
+
+@pytest.mark.parametrize("operator", ["on", "on-or-before", "on-or-after"])
+@pytest.mark.parametrize("day", ["1753-01-01", "9999-12-31"])
+@pytest.mark.parametrize("zone", [0, 92, 300])
+def test_the_first_and_the_last_day_are_days(operator: str, day: str, zone: int) -> None:
+    ends = [value for value in window(operator, day, timezone_code=zone) if str(value).endswith("Z")]
+    assert all(FIRST_MOMENT <= end <= LAST_MOMENT for end in ends)
 
 
 def test_a_date_without_a_time_lies_in_a_window_as_its_midnight() -> None:

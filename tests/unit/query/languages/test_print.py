@@ -170,6 +170,8 @@ def where(*parts: Any, **changes: Any) -> Query:
 
 NEVER_TRUE = Filter("and", (), negated=True)
 CHILDREN = Link("fileattachment", "objectid", "asyncoperationid", "f")
+DATA = Link("fileattachment", "fileattachmentid", "datablobid", "d", "exists")
+DATA_OF = Link("asyncoperation", "datablobid", "fileattachmentid", "o", "exists")
 
 
 @pytest.mark.parametrize(
@@ -184,6 +186,7 @@ CHILDREN = Link("fileattachment", "objectid", "asyncoperationid", "f")
         (made(page=Page(10, 2)), "a page after the first"),
         (made(links=(CHILDREN,)), "link 'f' to 'fileattachment'"),
         (made(links=(dataclasses.replace(CHILDREN, kind="matchfirstrowusingcrossapply"),)), "matchfirstrowusing"),
+        (made(links=(dataclasses.replace(DATA, links=(DATA_OF,)),)), "link 'o' to 'asyncoperation'"),
         (where(Condition("name", "like", ("a_b",))), "a pattern bound at both ends"),
         (where(Condition("name", "eq", ("x",), entity="u")), "a condition on 'u'"),
         (where(NEVER_TRUE), "never true"),
