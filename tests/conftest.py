@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from tests.support import postgres
 
 from adjourn.service import Service
@@ -18,6 +20,11 @@ from adjourn.store import open_store
 from adjourn.store.contract import Store
 
 DIALECTS = ("sqlite", "postgres")
+
+# The test run asks the same of every commit, so that a red one is the commit's fault; `make fuzz` explores.
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("exploring", derandomize=False)
+settings.load_profile(os.environ.get("ADJOURN_HYPOTHESIS", "repeatable"))
 
 
 @pytest.fixture(scope="session")
