@@ -151,5 +151,4 @@ def _steps(moment: datetime, step: timedelta, count: int) -> datetime:
 
 
 def _end(zone: tzinfo | None, *, later: bool) -> datetime:
-    # A day inside the calendar's ends, so that turning it into UTC stays inside as well.
-    return datetime(9999, 12, 30, tzinfo=zone) if later else datetime(1, 1, 3, tzinfo=zone)
+    return (datetime.max if later else datetime.min).replace(tzinfo=zone)

@@ -31,7 +31,7 @@ from adjourn.query.within import FIRST_MOMENT, LAST_MOMENT
         ("last-x-months", ("1",), ["2026-02-27T23:00:00.000000Z", "2026-03-29T14:25:36.000000Z"]),
         ("olderthan-x-minutes", (5,), ["2026-03-29T14:20:00.000000Z"]),
         ("olderthan-x-years", (2,), ["2024-03-28T23:00:00.000000Z"]),
-        ("olderthan-x-years", (9999,), ["0001-01-02T23:06:32.000000Z"]),
+        ("olderthan-x-years", (9999,), [FIRST_MOMENT]),
     ],
 )
 def test_a_date_window_begins_and_ends_in_the_callers_zone(operator: str, values: Any, expected: list[str]) -> None:
@@ -39,7 +39,7 @@ def test_a_date_window_begins_and_ends_in_the_callers_zone(operator: str, values
     assert [value for value in found if str(value)[:2] in ("20", "00")] == expected
 
 
-NUMBERED = [name for name in OPERATORS if "-x-" in name or name in ("in-fiscal-year",)]
+NUMBERED = [name for name in OPERATORS if "-x-" in name or name == "in-fiscal-year"]
 
 
 @pytest.mark.parametrize("zone", [0, 92, 300])
@@ -51,12 +51,11 @@ def test_a_window_never_reaches_beyond_the_calendar(zone: int, number: int) -> N
         assert all(FIRST_MOMENT <= end <= LAST_MOMENT for end in ends), operator
 
 
-@pytest.mark.parametrize("operator", ["on", "on-or-before", "on-or-after"])
-@pytest.mark.parametrize("day", ["1753-01-01", "9999-12-31"])
 @pytest.mark.parametrize("zone", [0, 92, 300])
-def test_the_first_and_the_last_day_are_days(operator: str, day: str, zone: int) -> None:
-    ends = [value for value in window(operator, day, timezone_code=zone) if str(value).endswith("Z")]
-    assert all(FIRST_MOMENT <= end <= LAST_MOMENT for end in ends)
+@pytest.mark.parametrize("day", ["1753-01-01", "9999-12-31"])
+def test_the_first_and_the_last_day_are_not_empty(day: str, zone: int) -> None:
+    first, end = (value for value in window("on", day, timezone_code=zone) if str(value).endswith("Z"))
+    assert FIRST_MOMENT < first < end <= LAST_MOMENT
 
 
 def test_a_date_without_a_time_lies_in_a_window_as_its_midnight() -> None:
