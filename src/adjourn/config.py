@@ -50,8 +50,11 @@ GROUP_SECONDS_MAX = 0.005
 
 # Jobs (design §9)
 JOB_SECONDS_MAX = 120.0
+AWAIT_GRACE_SECONDS = 1.0
+"""How long an `async def` handler that was asked to pause has for its next checkpoint, before it is stopped where it awaits."""
 JOB_GRACE_SECONDS = 2.0
-"""How long a handler that was asked to stop has for it, before its task is cancelled or its own process is ended."""
+"""How long a handler that was asked to stop has for it, before its own process is ended. Longer than the grace of an await,
+which must have been tried by then."""
 JOB_MEMORY_BYTES_MAX = 1024 * 1024 * 1024
 """Of an executor process that runs one isolated job; more is taken for a fault, and costs the job, not the machine."""
 RETRY_FIRST_SECONDS = 10.0

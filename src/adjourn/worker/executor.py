@@ -276,7 +276,7 @@ class Executor:
         if status == _CANCELING:
             task.cancel()
         else:
-            task.get_loop().call_later(config.JOB_GRACE_SECONDS, task.cancel)
+            task.get_loop().call_later(config.AWAIT_GRACE_SECONDS, task.cancel)
 
     def _finish(self, work: Work, began: float, outcome: Outcome, lines: tracing.Lines) -> None:
         """Note an outcome. It is sent at once when nothing else waits here, else with those that follow within a millisecond."""
