@@ -30,10 +30,17 @@ $(VENV)/installed-test: pyproject.toml | $(VENV)/bin/python
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,test-postgres]'
 	@touch $@ $(VENV)/installed
 
+# The clients for JavaScript that the tests run, by the machine's Node.js or, where it has none, by the package index's.
+CLIENTS := tests/clients/javascript
+$(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package-lock.json $(VENV)/installed-test
+	@command -v npm >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,test-node]'
+	@cd $(CLIENTS) && PATH="$$PATH:$(CURDIR)/$(BIN)" npm ci --ignore-scripts --silent
+	@touch $@
+
 run: $(VENV)/installed  ## start the service with the demo organization
 	$(BIN)/adjourn serve --database '$(DATABASE)' --http '$(HTTP)' --demo
 
-test: check  ## check, then run all tests but the long suites
+test: check $(CLIENTS)/node_modules/.package-lock.json  ## check, then run all tests but the long suites
 	$(BIN)/python -m pytest -m 'not long' $(PYTEST_OPTIONS)
 
 check: $(VENV)/installed-test  ## lint, types, import direction
@@ -58,4 +65,4 @@ prove: $(VENV)/installed-test  ## run the tests of the requirements as written, 
 	$(BIN)/python -m pytest -m 'requirement' $(PYTEST_OPTIONS)
 
 clean:  ## remove what the targets made, but no database
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist $(CLIENTS)/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis

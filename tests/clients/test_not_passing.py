@@ -16,6 +16,7 @@ from odata import ODataService
 from odatapy.client import EdmEnabledODataClient
 from PowerPlatform.Dataverse.client import DataverseClient
 from tests.clients.conftest import Credential, Organization
+from tests.clients.test_dynamics_web_api import node
 from tests.clients.test_generic_odata import Wire
 from tests.support.serving import TOKEN
 
@@ -73,6 +74,14 @@ def detect_duplicates(place: Organization, account: str) -> None:
     assert answers[0].ok, answers[0].text
 
 
+def javascript(call: str, reason: str) -> NotPassing:
+    def run(place: Organization, account: str) -> None:
+        ran = node(place, "not_passing.mjs", call)
+        assert ran.returncode == 0, ran.stderr
+
+    return NotPassing(f"dynamics-web-api: {call}", reason, run)
+
+
 LIST = (
     NotPassing(
         "Microsoft's SDK: records.delete of several (BulkDelete)",
@@ -110,6 +119,11 @@ LIST = (
     NotPassing("python-odata: count()", "invalid literal", count_by_class),
     NotPassing("python-odata: functions that answer a complex type", "the answer is lost", complex_answer),
     NotPassing("odatapy: get_count", "invalid literal", count_by_edm),
+    javascript("createGlobalOptionSet", "does not support http method 'POST'"),
+    javascript("create(duplicateDetection: true)", "SuppressDuplicateDetection"),
+    javascript("query", "There is nothing at '/api/search/v1.0/query'"),
+    javascript("suggest", "There is nothing at '/api/search/v1.0/suggest'"),
+    javascript("getBackgroundOperationStatus", "There is nothing at '/api/backgroundoperation"),
 )
 
 
