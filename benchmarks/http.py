@@ -144,8 +144,53 @@ def single() -> Figure:
     )  # fmt: skip
 
 
+def change_sets() -> Figure:
+    """1,000 creates in one change set of `$batch`, against the same creates sent one after the other."""
+    rows = [f'{{"name":"Contoso {number}"}}' for number in range(1000)]
+    kind = "Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n"
+    parts = [
+        f"--c\r\n{kind}Content-ID: {number}\r\n\r\nPOST accounts HTTP/1.1\r\nContent-Type: application/json\r\n\r\n{row}\r\n"
+        for number, row in enumerate(rows)
+    ]
+    body = "".join(["--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n", *parts, "--c--\r\n--b--\r\n"]).encode()
+    with folder() as scratch:
+        command = ("-m", "adjourn.cli", "serve", "--database", f"sqlite:///{scratch}/b.db", "--http", "127.0.0.1:0")
+        with Keeper(*command, "--processes", "0", environment={"ADJOURN_ADMIN_TOKEN": TOKEN}) as ours:
+            root = ours.address("Web API")
+            with httpx.Client(base_url=root, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60) as client:
+
+                def together() -> float:
+                    start = time.perf_counter()
+                    answer = client.post(
+                        "$batch", content=body, headers={"Content-Type": "multipart/mixed; boundary=b"}
+                    )
+                    rate = len(rows) / (time.perf_counter() - start)
+                    assert answer.text.count("HTTP/1.1 204") == len(rows), answer.text[:500]
+                    return rate
+
+                def singly() -> float:
+                    start = time.perf_counter()
+                    for row in rows:
+                        client.post(
+                            "accounts", content=row, headers={"Content-Type": "application/json"}
+                        ).raise_for_status()
+                    return len(rows) / (time.perf_counter() - start)
+
+                mine, yardstick, spread = paired(together, singly, 5)
+    return Figure(
+        "creates in change sets of 1,000, SQLite",
+        mine,
+        "/s",
+        "the same creates one by one",
+        yardstick,
+        "",
+        None,
+        spread,
+    )
+
+
 def figures() -> list[Figure]:
-    return [creates(), single()]
+    return [creates(), single(), change_sets()]
 
 
 def creates() -> Figure:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import uuid
 
 import httpx
@@ -204,6 +205,27 @@ def test_references_reach_into_what_was_made(http: httpx.Client) -> None:
     (row,) = http.get("accounts?$expand=primarycontactid($select=lastname)").json()["value"]
     assert (row["telephone1"], row["primarycontactid"]["lastname"]) == ("5", "y")
     assert len(http.get(f"accounts({row['accountid']})/Account_Tasks").json()["value"]) == 1
+
+
+def test_1000_creates_of_a_change_set_are_seen_at_once_or_not_at_all(http: httpx.Client) -> None:
+    text = batch(changes(*[part("POST accounts", f'{{"name":"{n}"}}', content_id=str(n)) for n in range(1000)]))
+    seen, done = set(), threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            seen.add(int(http.get("accounts/$count").text.removeprefix("\ufeff")))
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        answer = send(http, text)
+    finally:
+        done.set()
+        watcher.join()
+    assert statuses(answer) == [204] * 1000
+    assert seen <= {0, 1000}
+    assert 0 in seen
+    assert http.get("accounts/$count").text == "\ufeff1000"
 
 
 def test_more_than_1000_requests_are_refused_and_nothing_of_them_is_done(http: httpx.Client) -> None:
