@@ -28,7 +28,8 @@ from adjourn.pipeline.bootstrap import bootstrap
 from adjourn.pipeline.call import Call, Request
 from adjourn.pipeline.callers import Principals
 from adjourn.pipeline.declare import Message
-from adjourn.pipeline.execute import Flow, Pipeline
+from adjourn.pipeline.execute import Pipeline
+from adjourn.pipeline.flow import Flow
 from adjourn.pipeline.messages import MESSAGES
 from adjourn.pipeline.prepared import Prepared
 from adjourn.pipeline.read import ask, not_found, python_rows

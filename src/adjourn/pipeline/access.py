@@ -31,7 +31,7 @@ from adjourn.query.security import Caller
 from adjourn.store.contract import Reader
 
 if TYPE_CHECKING:
-    from adjourn.pipeline.execute import Flow
+    from adjourn.pipeline.flow import Flow
 
 _KINDS: dict[str, tuple[str, ...]] = {
     "Create": ("Create",),

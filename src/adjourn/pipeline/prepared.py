@@ -11,7 +11,7 @@ from adjourn.metadata.model import Catalog
 from adjourn.pipeline.call import Request
 
 if TYPE_CHECKING:
-    from adjourn.pipeline.execute import Flow
+    from adjourn.pipeline.flow import Flow
 
 
 @dataclass(frozen=True, slots=True)
