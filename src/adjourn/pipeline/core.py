@@ -16,6 +16,7 @@ from uuid import UUID
 from adjourn import config, errors, runtime
 from adjourn.errors import ConcurrencyMismatch, Duplicate, InvalidRequest, NotSupported
 from adjourn.metadata.model import Catalog, ColumnType, ManyToMany, Reference, Relationship, Table
+from adjourn.pipeline import access
 from adjourn.pipeline.read import not_found
 from adjourn.pipeline.record import Record
 from adjourn.query import files, write
@@ -186,8 +187,9 @@ def _follow(tx: Transaction, operation: Operation, relationship: Relationship, t
         return
     while found := write.referencing(tx, table, column, target, limit=1 if rule == "Restrict" else 100):
         if rule == "Restrict":
+            seen = access.reaches(tx, operation.catalog, operation.caller, "Read", table, found[0])
             raise NotSupported(
-                f"The {target.table} {target.id} cannot be deleted: {table.logical} {found[0]} refers to it "
+                f"The {target.table} {target.id} cannot be deleted: {table.logical} {f'{found[0]} ' if seen else ''}refers to it "
                 f"({relationship.name}).",
                 code=errors.STILL_REFERENCED,
             )

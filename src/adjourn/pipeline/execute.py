@@ -156,8 +156,9 @@ class Pipeline:
             )
             if not steps and reads:
                 access.authorize(flow)
-                with self._reading(call) as reader:
+                with self.reading(call) as reader:
                     flow.reader = reader
+                    access.reach(flow)
                     return perform(flow)
             if unit is not None:
                 return self._run_nested(flow, steps, unit)
@@ -270,7 +271,8 @@ class Pipeline:
         return call
 
     @contextmanager
-    def _reading(self, call: Call) -> Iterator[Reader]:
+    def reading(self, call: Call) -> Iterator[Reader]:
+        """A view of the data for a call: its transaction's, or one of its own."""
         if call.transaction is not None:
             yield call.transaction
         else:

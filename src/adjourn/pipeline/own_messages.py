@@ -1,7 +1,7 @@
 """Messages of one's own (Dataverse: custom API): their function is stage 30, in the caller's thread and transaction.
 
-They pass the stages like the platform's messages; what their function does is asked of the caller's privileges, the call
-itself of none. Source: design §1 and §9.
+They pass the stages like the platform's messages. The call takes no privilege, but Read on the record that a message is bound
+to; what the function does is asked of the caller's privileges. Source: design §1 and §9.
 """
 
 from __future__ import annotations
@@ -95,4 +95,4 @@ def _prepared(catalog: Catalog, request: Request, declared: Message[..., Any] | 
     target = inputs[declared.target] = validate.reference(catalog, inputs[declared.target], declared.target)
     if target.table != table:
         raise InvalidRequest(f"Message '{declared.name}' is bound to table '{table}', not to '{target.table}'.")
-    return Prepared(table, target.id, inputs)
+    return Prepared(table, target.id, inputs, bound=True)

@@ -21,6 +21,8 @@ class Prepared:
     table: str | None
     record_id: UUID | None
     inputs: Mapping[str, Any]
+    bound: bool = False
+    """A message of one's own that is called on the record: whoever calls it must be able to read the record."""
 
 
 @dataclass(frozen=True, slots=True)
