@@ -309,6 +309,7 @@ class Service:
             owner=owner_reference or Reference("systemuser", caller.user_id),
             owning_business_unit=self._unit_of(owner_reference, caller),
             created_by=caller.user_id,
+            created_on_behalf_by=caller.delegate_id,
             created_on=now,
             correlation_id=call.correlation_id or runtime.new_id(),
             correlation_updated=call.correlation_updated or now,

@@ -268,14 +268,13 @@ def _set_audit(
     for name in moments:
         if name in table.columns:
             values[name] = now
-    behalf = caller.initiating_user_id
-    acting = Reference("systemuser", behalf) if behalf is not None and behalf != caller.user_id else None
+    acting = Reference("systemuser", caller.delegate_id) if caller.delegate_id is not None else None
     for name in users:
         if name in table.columns:
             values[name] = user
             on_behalf = name.replace("by", "onbehalfby")
             if on_behalf in table.columns:
-                values[on_behalf] = acting  # who really called, when he acts for somebody
+                values[on_behalf] = acting
     if "versionnumber" in table.columns:
         # Microseconds, so that versions rise without a counter that every writer would queue for.
         previous = (before or {}).get("versionnumber") or 0

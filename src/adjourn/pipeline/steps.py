@@ -93,6 +93,7 @@ def job_of(step: Step, context: Context, flow: Flow) -> jobs_model.NewJob:
         owner=Reference("systemuser", owner.user_id),
         owning_business_unit=owner.business_unit_id,
         created_by=caller.user_id,
+        created_on_behalf_by=caller.delegate_id,
         created_on=flow.tx.now,
         correlation_id=flow.correlation_id,
         correlation_updated=flow.call.correlation_updated or flow.tx.now,

@@ -95,6 +95,11 @@ class Caller:
             found = frozenset((name, _form(self, name)) for name in names)
         object.__setattr__(self, "forms", found)
 
+    @property
+    def delegate_id(self) -> UUID | None:
+        """Who really calls, where somebody acts for this user."""
+        return self.initiating_user_id if self.initiating_user_id != self.user_id else None
+
 
 PLATFORM = Caller(UUID(config.SYSTEM_USER_ID), UUID(config.ROOT_BUSINESS_UNIT_ID), is_administrator=True)
 """adjourn itself: its questions see every row, and are not cut into pages."""
