@@ -28,7 +28,8 @@ from adjourn.pipeline.bootstrap import bootstrap
 from adjourn.pipeline.call import Call, Request
 from adjourn.pipeline.callers import Principals
 from adjourn.pipeline.declare import Message
-from adjourn.pipeline.execute import Flow, Pipeline
+from adjourn.pipeline.execute import Pipeline
+from adjourn.pipeline.flow import Flow
 from adjourn.pipeline.messages import MESSAGES
 from adjourn.pipeline.prepared import Prepared
 from adjourn.pipeline.read import ask, not_found, python_rows
@@ -184,16 +185,23 @@ class Service:
 
     def read_file(self, file_id: UUID, call: Call) -> bytes:
         """The content of a stored file. Raises NotFound."""
-        if call.transaction is not None:
-            return call.transaction.read_file(file_id)
-        with self.store.read() as reader:
+        with self.pipeline.reading(call) as reader:
             return reader.read_file(file_id)
+
+    def hidden(self, query: Query, call: Call) -> UUID | None:
+        """The id of the one record that a question is about, which the caller may not see; None if there is none.
+
+        For telling him so: nothing else of the record may be told.
+        """
+        if call.caller.is_administrator:
+            return None
+        with self.pipeline.reading(call) as reader:
+            rows = ask(reader, self.catalog, query)
+        return rows[0][self.catalog.table(query.table).primary_id] if rows else None
 
     def missing(self, table: Table, record_id: UUID, call: Call) -> AdjournError:
         """Why a question about one record has no answer: the caller may not read it, or there is none."""
-        if call.transaction is not None:
-            return access.missing(call.transaction, self.catalog, call.caller, table, record_id)
-        with self.store.read() as reader:
+        with self.pipeline.reading(call) as reader:
             return access.missing(reader, self.catalog, call.caller, table, record_id)
 
     def messages(self) -> Mapping[str, MessageInfo]:
@@ -301,6 +309,7 @@ class Service:
             owner=owner_reference or Reference("systemuser", caller.user_id),
             owning_business_unit=self._unit_of(owner_reference, caller),
             created_by=caller.user_id,
+            created_on_behalf_by=caller.delegate_id,
             created_on=now,
             correlation_id=call.correlation_id or runtime.new_id(),
             correlation_updated=call.correlation_updated or now,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import NamedTuple
 from uuid import UUID
 
@@ -32,10 +33,12 @@ def examine(reader: Reader) -> list[str]:
     return findings
 
 
-def why(reader: Reader, job_id: UUID, store: Store | None = None) -> str:
+def why(
+    reader: Reader, job_id: UUID, store: Store | None = None, may_see: Callable[[UUID], bool] = lambda job: True
+) -> str:
     """A sentence on what a job is doing or waiting for, naming the job, moment, person or limit. Raises NotFound.
 
-    store: to say also where its worker is, and which step holds the writer.
+    store: to say also where its worker is, and which step holds the writer. may_see: whether another job may be named.
     """
     sql = statements(reader.dialect)
     rows = reader.rows(sql.why, {"id": str(job_id)})
@@ -51,7 +54,7 @@ def why(reader: Reader, job_id: UUID, store: Store | None = None) -> str:
             return f"It is {LABELS[status]} since {shown(job.completed)}{text}."
         case State.LOCKED:
             return _locked(reader, job, status, store) + _held_up(store)
-    return _blocked(reader, job) if job.blocked else _waiting(reader, job)
+    return _blocked(reader, job, may_see) if job.blocked else _waiting(reader, job)
 
 
 def story(reader: Reader, job_id: UUID) -> list[Told]:
@@ -129,12 +132,12 @@ def _locked(reader: Reader, job: _Standing, status: Status, store: Store | None)
     return text
 
 
-def _blocked(reader: Reader, job: _Standing) -> str:
+def _blocked(reader: Reader, job: _Standing, may_see: Callable[[UUID], bool]) -> str:
     own = ""
     if job.until is not None:
         own = f" It is itself postponed until {shown(job.until)} by {_person(reader, job)}."
     heads = reader.rows(statements(reader.dialect).blocker, {"key": job.key})
-    if not heads:
+    if not heads or not may_see(UUID(str(heads[0][0]))):
         return f"It waits behind earlier jobs of the token '{job.token or job.key}'.{own}"
     head_id, name, head_status, head_until = heads[0]
     moment = f", postponed until {shown(head_until)}" if head_until and head_status == Status.WAITING else ""

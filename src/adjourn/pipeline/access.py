@@ -7,6 +7,7 @@
     Assign, an update of owner  Assign; the new owner must be able to read the table
     a lookup that is set        Append on the record that has it, AppendTo on the one to which it leads
     Associate, Disassociate     Append and AppendTo likewise
+    one's own, bound            Read on the record on which it is called
 
 `authorize` needs no row: it refuses whoever has not got the privilege at all, before the transaction begins. `reach` looks,
 inside the transaction and before any step of it, whether the depth reaches the record. Stage 10 comes before both, as in
@@ -20,7 +21,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from adjourn.errors import AdjournError, NotSupported
+from adjourn.errors import AdjournError, NotSupported, PrivilegeDenied
 from adjourn.metadata.model import Catalog, ManyToMany, Reference, Relationship, Table
 from adjourn.metadata.privileges import ACT_FOR_OTHERS, Privilege
 from adjourn.pipeline import role_rules
@@ -31,7 +32,7 @@ from adjourn.query.security import Caller
 from adjourn.store.contract import Reader
 
 if TYPE_CHECKING:
-    from adjourn.pipeline.execute import Flow
+    from adjourn.pipeline.flow import Flow
 
 _KINDS: dict[str, tuple[str, ...]] = {
     "Create": ("Create",),
@@ -59,7 +60,7 @@ def authorize(flow: Flow) -> None:
         return
     for name in flow.privileges:
         security.require(caller, name, catalog)
-    kinds = _KINDS.get(flow.message)
+    kinds = ("Read",) if flow.prepared.bound else _KINDS.get(flow.message)
     if kinds is None or table is None:
         return
     if table.is_intersect and flow.message in _CHANGES:
@@ -71,6 +72,11 @@ def authorize(flow: Flow) -> None:
 
 def reach(flow: Flow) -> None:
     """Whether the privileges reach the records that the message works on. Raises PrivilegeDenied."""
+    if flow.prepared.bound:
+        require(
+            flow.reader, flow.catalog, flow.call.caller, "Read", flow.catalog.table(flow.table or ""), flow.record_id
+        )
+        return
     if flow.message in ("Associate", "Disassociate"):
         _associate(flow)
         return
@@ -111,6 +117,15 @@ def require(reader: Reader, catalog: Catalog, caller: Caller, kind: str, table: 
     row = write.fetch(reader, table, record_id, (table.guard.owner, table.guard.unit))
     if row is not None and not reached.covers(_id(row[table.guard.owner]), _id(row[table.guard.unit])):
         raise security.denied(caller, privilege, table, record_id)
+
+
+def reaches(reader: Reader, catalog: Catalog, caller: Caller, kind: str, table: Table, record_id: UUID | None) -> bool:
+    """Whether the caller's privilege reaches a record."""
+    try:
+        require(reader, catalog, caller, kind, table, record_id)
+    except PrivilegeDenied:
+        return False
+    return True
 
 
 def missing(reader: Reader, catalog: Catalog, caller: Caller, table: Table, record_id: UUID) -> AdjournError:

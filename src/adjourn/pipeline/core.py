@@ -16,6 +16,7 @@ from uuid import UUID
 from adjourn import config, errors, runtime
 from adjourn.errors import ConcurrencyMismatch, Duplicate, InvalidRequest, NotSupported
 from adjourn.metadata.model import Catalog, ColumnType, ManyToMany, Reference, Relationship, Table
+from adjourn.pipeline import access
 from adjourn.pipeline.read import not_found
 from adjourn.pipeline.record import Record
 from adjourn.query import files, write
@@ -186,8 +187,9 @@ def _follow(tx: Transaction, operation: Operation, relationship: Relationship, t
         return
     while found := write.referencing(tx, table, column, target, limit=1 if rule == "Restrict" else 100):
         if rule == "Restrict":
+            seen = access.reaches(tx, operation.catalog, operation.caller, "Read", table, found[0])
             raise NotSupported(
-                f"The {target.table} {target.id} cannot be deleted: {table.logical} {found[0]} refers to it "
+                f"The {target.table} {target.id} cannot be deleted: {table.logical} {f'{found[0]} ' if seen else ''}refers to it "
                 f"({relationship.name}).",
                 code=errors.STILL_REFERENCED,
             )
@@ -266,14 +268,13 @@ def _set_audit(
     for name in moments:
         if name in table.columns:
             values[name] = now
-    behalf = caller.initiating_user_id
-    acting = Reference("systemuser", behalf) if behalf is not None and behalf != caller.user_id else None
+    acting = Reference("systemuser", caller.delegate_id) if caller.delegate_id is not None else None
     for name in users:
         if name in table.columns:
             values[name] = user
             on_behalf = name.replace("by", "onbehalfby")
             if on_behalf in table.columns:
-                values[on_behalf] = acting  # who really called, when he acts for somebody
+                values[on_behalf] = acting
     if "versionnumber" in table.columns:
         # Microseconds, so that versions rise without a counter that every writer would queue for.
         previous = (before or {}).get("versionnumber") or 0

@@ -16,7 +16,8 @@ from adjourn.metadata.model import Catalog, Table
 from adjourn.pipeline import stock_roles, system_jobs
 from adjourn.pipeline.bootstrap import write_filters
 from adjourn.pipeline.call import Call
-from adjourn.pipeline.execute import Pipeline, Unit
+from adjourn.pipeline.execute import Pipeline
+from adjourn.pipeline.flow import Unit
 from adjourn.query import metadata_documents, security, write
 from adjourn.query.security import Caller
 from adjourn.store import alter

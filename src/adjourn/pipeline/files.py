@@ -54,9 +54,9 @@ def begin(pipeline: Pipeline, call: Call, target: Reference, column: Column, fil
 
     def unit(tx: Transaction) -> None:
         table = pipeline.catalog.table(target.table)
+        access.require(tx, pipeline.catalog, call.caller, "Write", table, target.id)
         if not write.exists(tx, table, target.id):
             raise not_found(table, target.id)
-        access.require(tx, pipeline.catalog, call.caller, "Write", table, target.id)
         files.begin(tx, upload)
 
     _write(pipeline, call, unit)

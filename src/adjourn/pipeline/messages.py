@@ -22,7 +22,7 @@ from adjourn.pipeline.record import Record
 from adjourn.query import write
 
 if TYPE_CHECKING:
-    from adjourn.pipeline.execute import Flow
+    from adjourn.pipeline.flow import Flow
 
 
 def _prepare_create(catalog: Catalog, request: Request) -> Prepared:

@@ -11,7 +11,7 @@ from adjourn.metadata.model import Catalog
 from adjourn.pipeline.call import Request
 
 if TYPE_CHECKING:
-    from adjourn.pipeline.execute import Flow
+    from adjourn.pipeline.flow import Flow
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,8 @@ class Prepared:
     table: str | None
     record_id: UUID | None
     inputs: Mapping[str, Any]
+    bound: bool = False
+    """A message of one's own that is called on the record: whoever calls it must be able to read the record."""
 
 
 @dataclass(frozen=True, slots=True)

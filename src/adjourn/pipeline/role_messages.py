@@ -22,7 +22,7 @@ from adjourn.query import role_rows, security, write
 from adjourn.query.security import Caller
 
 if TYPE_CHECKING:
-    from adjourn.pipeline.execute import Flow
+    from adjourn.pipeline.flow import Flow
 
 PRIVILEGES_MAX = 10_000
 """In one request; an organization of a thousand tables has fewer."""

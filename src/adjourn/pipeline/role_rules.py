@@ -20,7 +20,7 @@ from adjourn.query import security
 from adjourn.query.security import Caller
 
 if TYPE_CHECKING:
-    from adjourn.pipeline.execute import Flow
+    from adjourn.pipeline.flow import Flow
 
 _JOINING = ("systemuserroles", "teamroles")
 _MEMBERS = "teammembership"

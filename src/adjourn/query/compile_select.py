@@ -146,7 +146,10 @@ class Select(Source):
     def output(self, selected: Selected) -> Output:
         column, term = selected.term.column, selected.term
         if selected.children:
-            count = hierarchy.children_count(self.nodes[term.node].table, self.term(term))
+            table = self.nodes[term.node].table
+            assert table.hierarchy is not None
+            self.use(table, table.hierarchy.column)
+            count = hierarchy.children_count(logical.name(table), table.hierarchy.column, self.term(term))
             return _output(selected, _number(column, ColumnType.BIGINT), self.item(count), None, None)
         index = self.item(self.term(term))
         name_index = table_index = None

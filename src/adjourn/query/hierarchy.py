@@ -53,10 +53,9 @@ def teams_of(users: str) -> str:
     return f'SELECT m."teamid" FROM "teammembership" AS m WHERE m."systemuserid" IN ({users})'
 
 
-def children_count(table: Table, key: str) -> str:
-    """SQL: how many records have this one as their parent, whoever may see them."""
-    assert table.hierarchy is not None
-    return f'(SELECT count(*) FROM "{table.logical}" AS k WHERE k."{table.hierarchy.column}" = {key})'
+def children_count(source: str, parent: str, key: str) -> str:
+    """SQL: how many records have this one as their parent. source: the logical table, so that only visible ones count."""
+    return f'(SELECT count(*) FROM {source} AS k WHERE k."{parent}" = {key})'
 
 
 def found_below(parents: Mapping[str, str | None], start: str, levels: int) -> set[str]:

@@ -1,13 +1,15 @@
 """Who asks, what he may, and which rows of a table he sees: the one place where a row's visibility is decided.
 
 `predicate` is put into every logical table (`logical`), and both compilers may name logical tables only, so that no
-query can go round it. Its text has one of three forms, after the depth at which the caller may read the table:
+query can go round it. Its text has one of four forms, after the depth at which the caller may read the table:
 
-    Global        nothing: every row
-    Basic         the row's owner is one of a list: the caller and his teams
-    Local, Deep   … or its business unit is one of a list
+    Global              nothing: every row
+    Basic, in no team   the row's owner is the caller; an index has his rows in order, however many they are
+    Basic               the row's owner is one of a list: the caller and his teams
+    Local, Deep         … or its business unit is one of a list; there is no index by unit, because a unit has so much of
+                        a table that its own order finds a page sooner
 
-The lists are parameters, so the text of a plan depends on depths only and is shared by all callers who have them. A table
+The owner and the lists are parameters, so the text of a plan depends on depths only and is shared by all callers who have them. A table
 whose rows hang on other records (`metadata.privileges`) asks whether those are visible. Whoever may not read a table at
 all gets PrivilegeDenied, also when it is only linked to. A lookup shows the *name* of its target to everybody who sees
 the lookup, as in Dataverse.
@@ -90,8 +92,13 @@ class Caller:
         found: Hashable = self.is_administrator
         if not self.is_administrator:
             names = {name for holder in self.holders for name in holder.depths if name.startswith(_READ)}
-            found = frozenset((name, _form(depth_of(self, name))) for name in names)
+            found = frozenset((name, _form(self, name)) for name in names)
         object.__setattr__(self, "forms", found)
+
+    @property
+    def delegate_id(self) -> UUID | None:
+        """Who really calls, where somebody acts for this user."""
+        return self.initiating_user_id if self.initiating_user_id != self.user_id else None
 
 
 PLATFORM = Caller(UUID(config.SYSTEM_USER_ID), UUID(config.ROOT_BUSINESS_UNIT_ID), is_administrator=True)
@@ -201,6 +208,9 @@ def _visible(
         raise denied(caller, privilege, table)
     if reached.everything:
         return "", {}
+    if len(reached.owners) == 1 and not reached.units:
+        name = f"owner_{privilege.name}"
+        return f'{alias}."{table.guard.owner}" = {_typed(name, dialect)}', {name: str(reached.owners[0])}
     lists = {"owner": (table.guard.owner, reached.owners), "unit": (table.guard.unit, reached.units)}
     parts, parameters = [], {}
     for kind, (column, ids) in lists.items():
@@ -250,6 +260,10 @@ def _listed(ids: tuple[UUID, ...], dialect: Dialect) -> Any:
     return found if dialect == "postgres" else msgspec.json.encode(found).decode()
 
 
+def _typed(parameter: str, dialect: Dialect) -> str:
+    return f":{parameter}::uuid" if dialect == "postgres" else f":{parameter}"
+
+
 def _among(expression: str, parameter: str, dialect: Dialect) -> str:
     if dialect == "postgres":
         return f"{expression} = ANY(:{parameter}::uuid[])"
@@ -261,5 +275,10 @@ def _lowered(depths: Mapping[str, Depth], caller: Caller) -> Mapping[str, Depth]
     return {name: min(depth, found) for name, depth in depths.items() if (found := own[name]) is not None}
 
 
-def _form(depth: Depth | None) -> int:
-    return {None: 0, Depth.BASIC: 1, Depth.LOCAL: 2, Depth.DEEP: 2, Depth.GLOBAL: 3}[depth]
+def _form(caller: Caller, privilege: str) -> str:
+    """Which of the forms the predicate of a reading privilege has."""
+    depth = depth_of(caller, privilege)
+    if depth is not Depth.BASIC:
+        return "all" if depth is Depth.GLOBAL else "units"
+    owners = {owner for holder in caller.holders if privilege in holder.depths for owner in holder.owners}
+    return "owner" if len(owners) == 1 else "owners"

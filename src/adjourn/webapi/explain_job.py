@@ -1,34 +1,52 @@
 """`GET ExplainSystemJob(AsyncJobId=…)`: why a job waits, how far it is, and what happened to it. adjourn's own function.
 
-No column of `asyncoperation` says these things, and Dataverse has no function for them. Whoever may read the job may ask.
+No column of `asyncoperation` says these things, and Dataverse has no function for them. Whoever may read the job may ask; other
+jobs that it mentions are named to those who may read them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from adjourn.jobs import explain
+from adjourn.jobs.history import Event
 from adjourn.metadata import values
 from adjourn.metadata.model import Reference
 from adjourn.metadata.values import moment_text, moment_wire
+from adjourn.pipeline import access
 from adjourn.pipeline.call import Request
 from adjourn.service import Service
 from adjourn.webapi.exchange import Exchange
 
 NAME = "ExplainSystemJob"
 _PARAMETER = "AsyncJobId"
+_JOB = re.compile(r"\bjob ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+"""How a history names another job."""
 
 
 def answer(exchange: Exchange, service: Service, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Answer the function. Raises NotFound or PrivilegeDenied for a job that the caller cannot see."""
     job = values.guid(arguments.get(_PARAMETER), _PARAMETER)
+    jobs = service.catalog.table("asyncoperation")
     target = {"Target": Reference("asyncoperation", job), "ColumnSet": ["asyncoperationid"]}
     service.execute(Request("Retrieve", target), exchange.call)
     with service.store.read() as reader:
-        why = explain.why(reader, job, service.store)
+
+        def may_see(other: UUID) -> bool:
+            return access.reaches(reader, service.catalog, exchange.call.caller, "Read", jobs, other)
+
+        def named(found: re.Match[str]) -> str:
+            return found[0] if may_see(UUID(found[1])) else "an earlier job"
+
+        why = explain.why(reader, job, service.store, may_see)
         progress = explain.progress(reader, job)
-        story = explain.story(reader, job)
+        story = [
+            (told, _JOB.sub(named, told.detail) if told.event is Event.TURN and told.detail else told.detail)
+            for told in explain.story(reader, job)
+        ]
     return {
         "Why": why,
         "ProgressText": progress.text,
@@ -41,9 +59,9 @@ def answer(exchange: Exchange, service: Service, arguments: Mapping[str, Any]) -
                 "ToStatus": int(told.became),
                 "By": str(told.by),
                 "ByName": told.by_name,
-                "Detail": told.detail,
+                "Detail": detail,
             }
-            for told in story
+            for told, detail in story
         ],
     }
 

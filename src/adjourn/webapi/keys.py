@@ -49,7 +49,11 @@ def parse(arguments: Mapping[str, str], table: Table) -> KeyValues:
 
 
 def locate(service: Service, table: Table, key: KeyValues, call: Call) -> UUID | None:
-    """The id of the record that a key means, as far as the caller may see it; None if there is none."""
+    """The id of the record that a key means; None if there is none. Raises PrivilegeDenied to who may not read the table.
+
+    A record that the caller may not see is found as well: what he does with it is then refused as by its id, where "there
+    is none" would have an upsert make another.
+    """
     conditions = tuple(
         Condition(name, "eq", (value.id if isinstance(value, Reference) else value,)) for name, value in key.items()
     )
@@ -57,7 +61,7 @@ def locate(service: Service, table: Table, key: KeyValues, call: Call) -> UUID |
         table.logical, (Attribute(table.primary_id),), filter=Filter("and", conditions), language="fetchxml", top=1
     )
     rows = service.retrieve_multiple(query, call).rows
-    return UUID(rows[0][0]) if rows else None
+    return UUID(rows[0][0]) if rows else service.hidden(query, call)
 
 
 def upserted(attempt: Callable[[], T]) -> T:

@@ -134,6 +134,7 @@ def _navigated(exchange: Exchange, service: Service, resource: Resource) -> Answ
         mine = Condition(child.primary_id, "eq", (resource.related,))
         query = Query(child.logical, filter=Filter("and", (mine,)))
         if not _ask(exchange, service, _narrowed(query, narrow)).rows:
+            single_value.one(exchange, service, Query(child.logical), child, resource.related)
             raise single_value.missing(child, resource.related)
         return record(exchange, service, child, resource.related, references=resource.suffix == "$ref")
     if resource.suffix == "$count":

@@ -1,6 +1,6 @@
 """`savedQuery=` and `userQuery=`: a collection asked by a view, one of the system's or one of the caller's own.
 
-The view's FetchXML is read as the caller, so that a view that he may not see does not exist for him. Beside it stand
+The view's FetchXML is read as the caller: one that he may not see is refused as by its own address. Beside it stand
 `$count` and the paging of the collection; the Web API documents no other option with a view. Source: webapi.md §11.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from adjourn.errors import InvalidRequest, NotFound, QueryError
+from adjourn.errors import InvalidRequest, QueryError
 from adjourn.metadata import values
 from adjourn.metadata.model import Table
 from adjourn.query import asked
@@ -52,7 +52,7 @@ def _fetchxml(exchange: Exchange, service: Service, view: str, key: str) -> str:
     mine = Filter("and", (Condition(definition.primary_id, "eq", (view_id,)),))
     rows = service.retrieve_multiple(Query(view, (Attribute("fetchxml"),), filter=mine), exchange.call)
     if not rows.rows:
-        raise NotFound(f"{view} With Id = {view_id} Does Not Exist")
+        raise service.missing(definition, view_id, exchange.call)
     text = rows.rows[0][next(o.index for o in rows.plan.outputs if o.key == "fetchxml")]
     if not text:
         raise InvalidRequest(f"The view {view_id} has no FetchXML, so there is nothing to ask.", code=0x80040203)

@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
+import structlog
+
 from adjourn import errors, runtime
-from adjourn.errors import Duplicate, InvalidRequest, NotFound, UnknownResource
+from adjourn.errors import Duplicate, InvalidRequest, NotFound, PrivilegeDenied, UnknownResource
 from adjourn.metadata.model import ManyToMany, Reference, Table
 from adjourn.pipeline.call import Call, Request
 from adjourn.pipeline.record import Record
@@ -23,6 +25,8 @@ from adjourn.webapi.exchange import Answer, Exchange, condition, json_object, no
 from adjourn.webapi.payload import Payload
 from adjourn.webapi.resource import Resource, related_table
 
+log = structlog.get_logger("adjourn.webapi")
+
 
 def create(exchange: Exchange, service: Service, resource: Resource) -> Answer:
     """POST to a collection: 204 with the new record's address, or 201 with the record."""
@@ -30,7 +34,7 @@ def create(exchange: Exchange, service: Service, resource: Resource) -> Answer:
     found = _payload(exchange, service, table)
     with one_unit(service, exchange.call, "POST with nested records", plain=found.is_plain) as call:
         record_id = create_nested(found, service, call)
-    return _created(exchange, service, table, record_id)
+    return _written(exchange, service, table, record_id, status=201)
 
 
 def create_related(exchange: Exchange, service: Service, resource: Resource) -> Answer:
@@ -43,7 +47,7 @@ def create_related(exchange: Exchange, service: Service, resource: Resource) -> 
     found.record.values[resource.collection.column] = _reference(resource)
     with one_unit(service, exchange.call, "POST with nested records", plain=found.is_plain) as call:
         record_id = create_nested(found, service, call)
-    return _created(exchange, service, child, record_id)
+    return _written(exchange, service, child, record_id, status=201)
 
 
 def change(exchange: Exchange, service: Service, resource: Resource) -> Answer:
@@ -75,11 +79,7 @@ def change(exchange: Exchange, service: Service, resource: Resource) -> Answer:
     else:
         answer = service.execute(Request("Upsert", {"Target": record}), exchange.call)
         created = bool(answer["RecordCreated"])
-    if exchange.preferences.representation:
-        return read.record(exchange, service, table, key, status=201 if created else 200).plus(
-            ("OData-EntityId", address(exchange, table, key))
-        )
-    return no_content(("OData-EntityId", address(exchange, table, key)))
+    return _written(exchange, service, table, key, status=201 if created else 200)
 
 
 def _new_key(exchange: Exchange, resource: Resource) -> UUID:
@@ -188,11 +188,16 @@ def create_nested(found: Payload, service: Service, call: Call) -> UUID:
     return record_id
 
 
-def _created(exchange: Exchange, service: Service, table: Table, record_id: UUID) -> Answer:
+def _written(exchange: Exchange, service: Service, table: Table, record_id: UUID, *, status: int) -> Answer:
+    """The address of what was written, and the record itself where it was asked for and the caller may read it."""
+    where = ("OData-EntityId", address(exchange, table, record_id))
     if exchange.preferences.representation:
-        shaped = read.record(exchange, service, table, record_id, status=201)
-        return shaped.plus(("OData-EntityId", address(exchange, table, record_id)))
-    return no_content(("OData-EntityId", address(exchange, table, record_id)))
+        try:
+            return read.record(exchange, service, table, record_id, status=status).plus(where)
+        except PrivilegeDenied:
+            # It is done, and not shown: a refusal would say that it was not done. A preference may go unheeded.
+            log.debug("a written record is not shown to who wrote it", table=table.logical, record=str(record_id))
+    return no_content(where)
 
 
 def _update(exchange: Exchange, service: Service, resource: Resource, name: str, value: Any) -> Answer:

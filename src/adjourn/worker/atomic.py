@@ -29,7 +29,7 @@ from adjourn.jobs.states import Status
 from adjourn.operations.task import Task
 from adjourn.pipeline import handlers
 from adjourn.pipeline.call import Call, Request
-from adjourn.pipeline.execute import Unit
+from adjourn.pipeline.flow import Unit
 from adjourn.pipeline.messages import MESSAGES
 from adjourn.pipeline.record import Record
 from adjourn.service import LocalBackend, Service

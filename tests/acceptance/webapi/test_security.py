@@ -239,6 +239,32 @@ def test_a_token_has_its_users_rights(http: httpx.Client, org: Client, service: 
     assert names(http.get("accounts?$select=name", headers=administrator)) == ["ada"]
 
 
+@pytest.mark.requirement("M202")
+def test_a_token_deletes_the_jobs_that_its_users_privilege_reaches(
+    http: httpx.Client, org: Client, service: Service, people: People
+) -> None:
+    """Without prvDeleteAsyncOperation none; at Basic his own, and no other's."""
+    made, _ = service.store.write(lambda tx: access_tokens.create(tx, people.ada, "test", None))
+    bearer = {"Authorization": f"Bearer {made}"}
+    body = {"MessageName": "WhoAmI", "PostponeUntil": "2099-01-01T00:00:00Z"}
+    status, code, text = error_of(http.post("ExecuteAsync", json=body, headers=bearer))
+    assert (status, code, "prvCreateAsyncOperation" in text) == (403, "0x80040220", True)
+    role = roles.role(org, "clerk", {f"prv{kind}AsyncOperation": BASIC for kind in ("Create", "Read")})
+    for user in (people.ada, people.ben):
+        give(http, f"systemusers({user})/systemuserroles_association", role)
+    own = f"asyncoperations({http.post('ExecuteAsync', json=body, headers=bearer).json()['AsyncJobId']})"
+    bens = f"asyncoperations({Acting(http, people.ben).post('ExecuteAsync', json=body).json()['AsyncJobId']})"
+    for job in (own, bens):
+        status, code, text = error_of(http.delete(job, headers=bearer))
+        assert (status, code, "prvDeleteAsyncOperation" in text) == (403, "0x80040220", True)
+        assert http.get(job).status_code == 200
+    roles.grant(org, role, {"prvDeleteAsyncOperation": BASIC})
+    assert error_of(http.delete(bens, headers=bearer))[:2] == (403, "0x80040220")
+    assert http.get(bens).status_code == 200
+    assert http.delete(own, headers=bearer).status_code == 204
+    assert http.get(own).status_code == 404
+
+
 def test_roles_get_and_lose_privileges_by_their_addresses(http: httpx.Client) -> None:
     """The functions and actions of the Web API reference, as Dataverse's tools call them."""
     unit = http.get("businessunits?$select=businessunitid").json()["value"][0]["businessunitid"]

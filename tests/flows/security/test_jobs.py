@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
 import pytest
 from tests.flows.security.conftest import Place
 from tests.flows.security.test_messages import REACHED, refused
 from tests.support import roles, security_plugins
-from tests.support.roles import BASIC, DEEP, GLOBAL
+from tests.support.roles import BASIC, GLOBAL
 
+from adjourn import config
 from adjourn.client import Client
-from adjourn.errors import NotFound
+from adjourn.errors import InvalidRequest, NotFound, UnknownResource
+from adjourn.jobs import queue
 from adjourn.metadata.privileges import Depth
+from adjourn.pipeline.call import Request
 from adjourn.service import Service
 from adjourn.worker.inline import drain
 
@@ -35,7 +39,6 @@ def give(org: Client, place: Place, held: dict[str, Depth]) -> UUID:
     return role
 
 
-@pytest.mark.requirement("M202")
 @pytest.mark.parametrize("depth", [None, *Depth])
 def test_a_job_is_deleted_by_whoever_may(org: Client, place: Place, jobs: dict[str, UUID], depth: Depth | None) -> None:
     give(org, place, {} if depth is None else {"prvDeleteAsyncOperation": depth})
@@ -50,21 +53,64 @@ def test_a_job_is_deleted_by_whoever_may(org: Client, place: Place, jobs: dict[s
             assert org.retrieve("asyncoperation", job)["statecode"] == 1
 
 
-@pytest.mark.parametrize("depth", [None, BASIC, DEEP])
-@pytest.mark.parametrize("change", [{"statecode": 3}, {"statecode": 0}, {"postponeuntil": "2099-01-01T00:00:00Z"}])
-def test_cancel_resume_and_postpone_take_write(
-    org: Client, place: Place, jobs: dict[str, UUID], depth: Depth | None, change: dict[str, object]
-) -> None:
+@pytest.mark.parametrize("depth", [None, *Depth])
+def test_every_action_takes_write_on_the_job(org: Client, service: Service, place: Place, depth: Depth | None) -> None:
+    """Cancel, resume and postpone of waiting jobs, pause and cancel of running ones: nobody's but whom Write reaches."""
+    service.register("tests.support.security_plugins")
     give(org, place, {} if depth is None else {"prvWriteAsyncOperation": depth})
     me = org.as_user(place.user)
-    for name, job in jobs.items():
-        before = dict(org.retrieve("asyncoperation", job).values)
-        if name in REACHED[depth]:
-            me.update("asyncoperation", job, change)
-            assert org.retrieve("asyncoperation", job).values != before
-        else:
-            refused(lambda job=job: me.update("asyncoperation", job, change), "prvWriteAsyncOperation")
-            assert org.retrieve("asyncoperation", job).values == before
+    request = security_plugins.count_accounts.request()
+    later = datetime(2098, 1, 1, tzinfo=UTC)
+    for running, change, became in (
+        (False, {"statecode": 3, "statuscode": 32}, 32), (False, {"statecode": 0, "statuscode": 0}, 0),
+        (False, {"postponeuntil": "2099-01-01T00:00:00Z"}, 10), (True, {"statecode": 1, "statuscode": 10}, 21),
+        (True, {"statecode": 3, "statuscode": 32}, 22), (True, {"postponeuntil": "2099-01-01T00:00:00Z"}, 21),
+    ):  # fmt: skip
+        options = {} if running else {"postpone_until": later}
+        made = {name: org.enqueue(request, owner=owner, **options) for name, owner in place.owners.items()}
+        if running:
+            claim = partial(queue.claim, operation_types=[54], limit=100, worker="somebody")
+            assert set(made.values()) <= {job.id for job in service.store.write(claim)}
+        for name, job in made.items():
+            before = dict(org.retrieve("asyncoperation", job).values)
+            if name in REACHED[depth]:
+                me.update("asyncoperation", job, change)
+                after = org.retrieve("asyncoperation", job)
+                assert (name, after["statuscode"], after["modifiedby"].id) == (name, became, place.user)
+            else:
+                refused(partial(me.update, "asyncoperation", job, change), "prvWriteAsyncOperation")
+                assert org.retrieve("asyncoperation", job).values == before
+
+
+def test_a_job_has_no_messages_of_ownership(org: Client, place: Place, jobs: dict[str, UUID]) -> None:
+    """It is owned by a user and can be neither assigned nor shared, by the administrator either; its owner is no column to write."""
+    target = ("asyncoperation", jobs["mine"])
+    for message, parameters in (
+        ("Assign", {"Target": target, "Assignee": place.owners["unit"]}),
+        ("GrantAccess", {"Target": target}), ("ModifyAccess", {"Target": target}), ("RevokeAccess", {"Target": target}),
+        ("SetState", {"EntityMoniker": target, "State": 3, "Status": 32}),
+    ):  # fmt: skip
+        with pytest.raises((InvalidRequest, UnknownResource)):
+            org.execute(Request(message, parameters))
+    for column in ("ownerid", "owninguser", "owningteam", "owningbusinessunit"):
+        value = place.owners["team"] if column == "owningteam" else place.owners["unit"]
+        with pytest.raises(InvalidRequest, match=column):
+            org.update("asyncoperation", jobs["mine"], {column: value})
+    assert org.retrieve("asyncoperation", jobs["mine"])["ownerid"].id == place.user
+
+
+def test_a_job_says_who_really_caused_it(org: Client, place: Place, service: Service) -> None:
+    service.register("tests.support.security_plugins")
+    give(org, place, roles.everything("Contact", BASIC) | {"prvCreateAsyncOperation": BASIC})
+    me = org.as_user(place.user)
+    asked = me.enqueue(security_plugins.count_accounts.request())
+    me.create("contact", {"lastname": "mine"})
+    (caused,) = [row.id for row in org.retrieve_multiple("asyncoperations?$select=name&$filter=operationtype eq 1")]
+    for job in (asked, caused):
+        row = org.retrieve("asyncoperation", job, ["createdby", "createdonbehalfby"])
+        assert (row["createdby"].id, row["createdonbehalfby"].id) == (place.user, UUID(config.ADMIN_USER_ID))
+    own = org.enqueue(security_plugins.count_accounts.request())
+    assert org.retrieve("asyncoperation", own)["createdonbehalfby"] is None
 
 
 def test_counts_and_lists_show_the_same_jobs(org: Client, place: Place, jobs: dict[str, UUID]) -> None:

@@ -17,9 +17,10 @@ from adjourn.store.contract import Store, Transaction
 
 CATALOG = load()
 READ = {"account": "prvReadAccount", "contact": "prvReadContact", "asyncoperation": "prvReadAsyncOperation"}
+CHANGING = tuple(f"prv{kind}{name}" for kind in ("Write", "Delete") for name in ("Account", "AsyncOperation"))
 TABLES = (
-    "workflowlog", "asyncoperation", "contact", "account", "systemuserroles", "teamroles", "roleprivileges", "teammembership",
-    "role", "team", "systemuser",
+    "fileattachment", "workflowlog", "asyncoperation", "contact", "account", "systemuserroles", "teamroles", "roleprivileges",
+    "teammembership", "role", "team", "systemuser",
 )  # fmt: skip
 _STATES = ((0, 0), (1, 10), (3, 30))
 
@@ -62,6 +63,30 @@ class World:
                     return True
         return False
 
+    def acting_sees(self, user: UUID, acted: UUID, privilege: str, owner: UUID, unit: UUID) -> bool:
+        """Whether `acted` sees a record when `user` acts for him: each role of his at the lower of its and the other's depth."""
+        highest = max((found for _, found in self.held(user, privilege)), default=None)
+        if highest is None:
+            return False
+        teams = {team for team, members in self.members.items() if acted in members}
+        for team, depth in self.held(acted, privilege):
+            owners, of = ({acted, *teams}, self.user_units[acted]) if team is None else ({team}, self.team_units[team])
+            if self.reaches(min(depth, highest), owners, of, owner, unit):
+                return True
+        return False
+
+    def held(self, user: UUID, privilege: str) -> list[tuple[UUID | None, Depth]]:
+        """The depths at which somebody has a privilege, with the team from which it works; None for himself."""
+        found: list[tuple[UUID | None, Depth]] = []
+        teams = [None, *(team for team, members in self.members.items() if user in members)]
+        for team in teams:
+            for role in self.of_user[user] if team is None else self.of_team[team]:
+                direct, depths = self.roles[role]
+                if privilege in depths:
+                    found.append((team, depths[privilege]))
+                    found += [(None, Depth.BASIC)] if team is not None and direct else []
+        return found
+
     def reaches(self, depth: Depth, owners: set[UUID], unit: UUID, owner: UUID, of: UUID) -> bool:
         if depth is Depth.GLOBAL or owner in owners:
             return True
@@ -102,7 +127,7 @@ def build(seed: int) -> World:
         world.parents[new()] = draw.choice(sorted(world.parents))
     units = sorted(world.parents)
     for _ in range(draw.randint(1, 3)):
-        depths = {name: draw.choice(list(Depth)) for name in READ.values() if draw.random() < 0.7}
+        depths = {name: draw.choice(list(Depth)) for name in (*READ.values(), *CHANGING) if draw.random() < 0.7}
         world.roles[new()] = (draw.random() < 0.3, depths)
     for _ in range(4):
         made = new()
@@ -138,6 +163,12 @@ def build(seed: int) -> World:
     world.rows["workflowlog"] = [
         {"workflowlogid": new(), "asyncoperationid": Reference("asyncoperation", draw.choice(jobs))} for _ in range(5)
     ]
+    logs = [row["workflowlogid"] for row in world.rows["workflowlog"]]
+    world.rows["fileattachment"] = [
+        {"fileattachmentid": new(), "filename": f"f{place}", "objectid": draw.choice(
+            [None, Reference("asyncoperation", draw.choice(jobs)), Reference("workflowlog", draw.choice(logs))])}
+        for place in range(6)
+    ]  # fmt: skip
     return world
 
 
@@ -147,7 +178,7 @@ def fill(store: Store, world: World) -> None:
     def unit(tx: Transaction) -> None:
         for table in TABLES:
             key = CATALOG.tables[table].primary_id
-            kept = "" if table in READ or table == "workflowlog" else _stock(table)
+            kept = "" if table in (*READ, "workflowlog", "fileattachment") else _stock(table)
             tx.execute(f'DELETE FROM "{table}"{kept}')
         tx.execute("DELETE FROM businessunit WHERE parentbusinessunitid IS NOT NULL")
         for each, parent in world.parents.items():
