@@ -121,6 +121,12 @@ def claim(
     return claimed
 
 
+def ready_types(reader: Reader, operation_types: Sequence[int]) -> set[int]:
+    """Of some operation types, those of which there are Ready jobs."""
+    types = _ids(reader, list(operation_types))
+    return {int(row[0]) for row in reader.rows(statements(reader.dialect).ready_types, {"types": types})}
+
+
 def settle(tx: Transaction, settlements: Sequence[Settlement]) -> Settled:
     """Write what became of runs. A run whose lease is no longer the job's changes nothing and is reported as refused."""
     settled = Settled()

@@ -34,6 +34,7 @@ from adjourn.store.contract import Transaction
 from adjourn.worker import calls, traces
 from adjourn.worker.atomic import AtomicRun, Session
 from adjourn.worker.duties import PUNCTUAL, duties
+from adjourn.worker.own_jobs import OwnJobs
 from adjourn.worker.process import ExecutorProcess, Running
 from adjourn.worker.protocol import LEAVE
 
@@ -84,6 +85,7 @@ class Supervisor:
         """Runs of atomic handlers that have not committed or been undone."""
         self._own: dict[UUID, ClaimedJob] = {}
         """Jobs of platform messages, which run on threads of ours."""
+        self._threaded = OwnJobs(service, self.id, self._finished)
         self._limits = {found.name: _limit(found) for found in SLOT_CLASSES}
         self._stopping = False
         self._threads: list[runtime.Thread] = []
@@ -105,12 +107,14 @@ class Supervisor:
             runtime.spawn(self._duty_loop, True, name="adjourn-punctual"),
             runtime.spawn(self._duty_loop, False, name="adjourn-duties"),
         ]
+        self._threaded.start()
 
     def stop(self) -> None:
         """Claim no more, let running jobs finish for a few seconds, give the rest back, and be gone."""
         if self._stopping:
             return
         self._stopping = True
+        self._threaded.stop()
         self._bell.ring()
         with self._guard:
             executors = [*self._executors, *self._alone]
@@ -441,7 +445,8 @@ class Supervisor:
     def _held(self) -> int:
         with self._guard:
             executors = (*self._executors, *self._alone)
-            return sum(len(executor.running) for executor in executors) + len(self._own) + len(self._atomic)
+            held = sum(len(executor.running) for executor in executors) + len(self._own) + len(self._atomic)
+        return held + self._threaded.held()
 
     # Duties
 
@@ -541,6 +546,7 @@ class Supervisor:
     def _lost(self) -> None:
         log.error("this worker was taken for dead: its jobs have been given back, it stops")
         self._stopping = True
+        self._threaded.stop()
         self._bell.ring()
 
 
