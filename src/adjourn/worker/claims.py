@@ -30,6 +30,7 @@ class Claims:
         self._hints: list[tuple[float, int]] = []
         self._lows: list[tuple[float, int]] = []
         """Sequences that became Ready lately, by their moment."""
+        self._doubtful: set[str] = set()
         self._after_hint = False
         self._look_again = False
         self._swept = 0.0
@@ -40,20 +41,29 @@ class Claims:
         """Whether any class has a limit, so that somebody must count what is held."""
         return any(limit is not None for limit in self._limits.values())
 
-    def claim(self, tx: Transaction, free: int, held: Mapping[str, int]) -> list[ClaimedJob]:
-        """Claim for all classes that share the slots. held: how many jobs of each class run, where one has a limit."""
-        claimed = self._claim_after(tx, self._after(), free, held)
+    def claim(self, tx: Transaction, free: int, held: Mapping[str, int], lease: str) -> list[ClaimedJob]:
+        """Claim for all classes that share the slots, under one lease.
+
+        held: how many jobs of each class run, where one has a limit.
+        """
+        queue.give_back(tx, self._worker, self._doubtful)
+        claimed = self._claim_after(tx, self._after(), free, held, lease)
         if self._after_hint and len(claimed) < free:
             # Nothing more beyond the hint: there may be older ones that somebody resumed, rescued, or that had to wait.
             if runtime.monotonic() - self._swept < IDLE_SWEEP_SECONDS:
                 self._look_again = True
             else:
                 self._swept = runtime.monotonic()
-                claimed += self._claim_after(tx, 0, free - len(claimed), _with(held, claimed))
+                claimed += self._claim_after(tx, 0, free - len(claimed), _with(held, claimed), lease)
         return claimed
+
+    def doubt(self, lease: str) -> None:
+        """Nobody heard whether the claims under this lease are durable: the next claim gives back what is."""
+        self._doubtful.add(lease)
 
     def claimed(self, jobs: Sequence[ClaimedJob]) -> None:
         """These claims are durable: later ones may begin behind them."""
+        self._doubtful.clear()
         if jobs:
             self._hints.append((runtime.monotonic(), min(job.sequence for job in jobs)))
 
@@ -81,7 +91,9 @@ class Claims:
             self._lows = [low for low in self._lows if now - low[0] <= _HINT_SECONDS]
             return min([after, *(sequence - 1 for _, sequence in self._lows)])
 
-    def _claim_after(self, tx: Transaction, after: int, free: int, held: Mapping[str, int]) -> list[ClaimedJob]:
+    def _claim_after(
+        self, tx: Transaction, after: int, free: int, held: Mapping[str, int], lease: str
+    ) -> list[ClaimedJob]:
         claimed: list[ClaimedJob] = []
         self._after_hint = after > 0
         order = SLOT_CLASSES[self._first :] + SLOT_CLASSES[: self._first]
@@ -95,7 +107,12 @@ class Claims:
             if room <= 0:
                 return 0
             jobs = queue.claim(
-                tx, operation_types=found.operation_types, limit=room, worker=self._worker, from_sequence=after
+                tx,
+                operation_types=found.operation_types,
+                limit=room,
+                worker=self._worker,
+                from_sequence=after,
+                lease=lease,
             )
             claimed.extend(jobs)
             rooms[found.name] += len(jobs)

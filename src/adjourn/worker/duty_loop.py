@@ -49,7 +49,10 @@ class DutyLoop:
                     moments[name] = duty(now)
                 except AdjournError as error:
                     log.warning("a duty failed and will be tried again", duty=name, error=error.message)
-                    moments[name] = now + timedelta(seconds=config.POLL_SECONDS)
+                    moments[name] = runtime.now() + timedelta(seconds=config.POLL_SECONDS)
+                except Exception:  # a bug, ours or a driver's: the other duties, and this one later, must go on
+                    log.exception("a duty failed unexpectedly", duty=name)
+                    moments[name] = runtime.now() + timedelta(seconds=config.POLL_SECONDS)
             pause = (min(moments.values()) - runtime.now()).total_seconds()
             if self._bell.wait(min(max(pause, 0.001), config.POLL_SECONDS)):
                 # Somebody changed something: an earlier moment, or a job that is to stop.

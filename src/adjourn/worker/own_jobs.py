@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from functools import partial
 from uuid import UUID
 
 import structlog
@@ -24,6 +23,7 @@ from adjourn.operations import OPERATIONS, prepare
 from adjourn.operations.task import Task
 from adjourn.pipeline import handlers
 from adjourn.service import Service
+from adjourn.store.contract import Transaction
 from adjourn.worker import calls
 
 log = structlog.get_logger("adjourn.worker")
@@ -55,6 +55,8 @@ class OwnJobs:
         self._finished = finished
         self._guard = runtime.lock()
         self._running: dict[str, int] = dict.fromkeys(_TYPES, 0)
+        self._doubtful: set[str] = set()
+        """Leases of claims of which nobody heard whether they are durable."""
         self._bell = runtime.bell()
         self._stopping = False
         self._thread: runtime.Thread | None = None
@@ -98,14 +100,28 @@ class OwnJobs:
                 room = found.threads - self._running[found.name]
             if not types or room <= 0 or self._stopping:
                 continue
-            claim = partial(queue.claim, operation_types=types, limit=room, worker=self._worker)
-            claimed = self._service.store.write(claim)
+            claimed = self._claim(types, room)
             with self._guard:
                 self._running[found.name] += len(claimed)
             for job in claimed:
                 runtime.spawn(self._run, job, name=f"adjourn-{found.name}")
             busy = busy or bool(claimed)
         return busy
+
+    def _claim(self, types: Sequence[int], room: int) -> list[ClaimedJob]:
+        lease = runtime.secret(9)
+
+        def unit(tx: Transaction) -> list[ClaimedJob]:
+            queue.give_back(tx, self._worker, self._doubtful)
+            return queue.claim(tx, operation_types=types, limit=room, worker=self._worker, lease=lease)
+
+        try:
+            claimed = self._service.store.write(unit)
+        except BaseException:
+            self._doubtful.add(lease)
+            raise
+        self._doubtful.clear()
+        return claimed
 
     def _run(self, job: ClaimedJob) -> None:
         began = runtime.monotonic()

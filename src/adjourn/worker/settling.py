@@ -90,9 +90,13 @@ class Settling:
         """Write what there is, when no turn will follow."""
         settlements, logs = self.take()
         settlements += given_back
-        if settlements or logs:
+        if not settlements and not logs:
+            return
+        try:
             self._service.store.write(partial(self.write, batch=(settlements, logs)))
             self._service.store.wake()
+        except AdjournError as error:  # who finds this worker gone will give the jobs back
+            log.error("the last outcomes could not be written", jobs=len(settlements), error=error.message)
 
     def settle_singly(self) -> None:
         """What cannot be settled together is settled one by one; a run whose outcome cannot be written has failed."""
@@ -106,5 +110,9 @@ class Settling:
                     self._settlements.append(settlement)
             except Exception as error:
                 log.exception("an outcome cannot be written", job=str(settlement.job.id))
-                failed = handlers.failure(error)
-                store.write(partial(queue.settle, settlements=[Settlement(settlement.job, failed, settlement.seconds)]))
+                failed = Settlement(settlement.job, handlers.failure(error), settlement.seconds)
+                try:
+                    store.write(partial(queue.settle, settlements=[failed]))
+                except Exception:  # not the outcome's fault, then: it waits for the next try
+                    with self._guard:
+                        self._settlements.append(settlement)

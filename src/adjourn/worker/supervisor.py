@@ -26,7 +26,7 @@ from adjourn.jobs.model import ClaimedJob, Released, Settled, Settlement
 from adjourn.service import Service
 from adjourn.store.contract import Transaction
 from adjourn.worker.claims import Claims
-from adjourn.worker.duties import PUNCTUAL, duties
+from adjourn.worker.duties import ALONE, duties
 from adjourn.worker.duty_loop import DutyLoop
 from adjourn.worker.limits import Limits
 from adjourn.worker.own_jobs import OwnJobs
@@ -53,23 +53,33 @@ class Supervisor:
         job_seconds_max: float = config.JOB_SECONDS_MAX,
         job_memory_bytes_max: int | None = None,
     ) -> None:
-        self.id = runtime.new_id()
         self._service = service
         self._store = service.store
+        self._processes = processes
+        self._concurrency = concurrency
+        self._job_seconds_max = job_seconds_max
+        self._job_memory_bytes_max = job_memory_bytes_max
+        self._guard = runtime.lock()
+        self._ended = False
+        self._assemble()
+
+    def _assemble(self) -> None:
+        """Be a new incarnation: with an id and parts of its own."""
+        self.id = runtime.new_id()
         self._bell = runtime.bell()
         self._stopping = False
-        self._settling = Settling(service, self._bell.ring)
+        self._settling = Settling(self._service, self._bell.ring)
         self.pool = Pool(
-            service,
+            self._service,
             self._settling,
             self._bell.ring,
-            processes=processes,
-            concurrency=concurrency,
-            job_seconds_max=job_seconds_max,
+            processes=self._processes,
+            concurrency=self._concurrency,
+            job_seconds_max=self._job_seconds_max,
         )
         self.claims = Claims(str(self.id), self._store.dialect)
-        self._own_jobs = OwnJobs(service, self.id, self._settling.finished)
-        self._limits = Limits(self._store, self.id, self.pool, job_memory_bytes_max)
+        self._own_jobs = OwnJobs(self._service, self.id, self._settling.finished)
+        self._limits = Limits(self._store, self.id, self.pool, self._job_memory_bytes_max)
         self._thread: runtime.Thread | None = None
         self._duty_loops: list[DutyLoop] = []
 
@@ -82,19 +92,26 @@ class Supervisor:
         table = dict(duties(self._service, self.id, self._bell.ring, self._lost, self.claims.promoted))
         table["interrupts"] = self._limits.interrupts
         table["time limits"] = self._limits.time_limits
-        for name, punctual in (("adjourn-punctual", True), ("adjourn-duties", False)):
-            part = {duty: table[duty] for duty in table if (duty in PUNCTUAL) is punctual}
+        parts = [{name: table.pop(name)} for name in ALONE] + [table]
+        for part in parts:
+            name = f"adjourn-{min(part)}" if len(part) == 1 else "adjourn-duties"
             self._duty_loops.append(DutyLoop(self._store, part, _ON_CHANGE & part.keys(), name=name))
         self._own_jobs.start()
 
     def stop(self) -> None:
         """Claim no more, let running jobs finish for a few seconds, give the rest back, and be gone."""
-        if self._stopping:
-            return
+        with self._guard:
+            if self._ended:
+                return
+            self._ended = True
+            if not self._stopping:
+                self._end(_STOP_SECONDS)
+
+    def _end(self, patience_seconds: float) -> None:
         self._stop()
         for executor in self.pool.executors():
             executor.interrupt(dict.fromkeys(list(executor.running), LEAVE))
-        deadline = runtime.monotonic() + _STOP_SECONDS
+        deadline = runtime.monotonic() + patience_seconds
         while self.held() and runtime.monotonic() < deadline:
             runtime.sleep(0.02)
         if self._thread is not None:
@@ -109,7 +126,10 @@ class Supervisor:
         while self.pool.atomic_left() and runtime.monotonic() < deadline + _STOP_SECONDS:
             runtime.sleep(0.02)
         self._settling.settle_last(given_back)
-        self._store.release_worker(self.id)
+        try:
+            self._store.release_worker(self.id)
+        except AdjournError as error:  # it will be found dead, as it then is
+            log.error("this worker could not say that it ends", error=error.message)
 
     def held(self) -> int:
         """How many jobs it runs."""
@@ -151,13 +171,17 @@ class Supervisor:
         if self.claims.limited:
             held |= self.pool.held_by_class()
 
+        lease = runtime.secret(9)
+
         def unit(tx: Transaction) -> tuple[Settled, list[ClaimedJob]]:
-            return self._settling.write(tx, batch), self.claims.claim(tx, free, held)
+            return self._settling.write(tx, batch), self.claims.claim(tx, free, held, lease)
 
         try:
             settled, claimed = self._store.write(unit)
         except BaseException:
+            # If it is durable after all: what is settled again is refused, what was claimed is given back.
             self._settling.give_back(batch)
+            self.claims.doubt(lease)
             raise
         if settled.refused:
             log.warning("runs that no longer held their lease", jobs=[str(job_id) for job_id in settled.refused])
@@ -167,5 +191,23 @@ class Supervisor:
         return bool(claimed) or settled.woke
 
     def _lost(self) -> None:
-        log.error("this worker was taken for dead: its jobs have been given back, it stops")
-        self._stop()
+        log.error("this worker was taken for dead: its jobs have been given back, it begins anew under another id")
+        runtime.spawn(self._begin_anew, name="adjourn-anew")
+
+    def _begin_anew(self) -> None:
+        with self._guard:
+            if self._ended or self._stopping:
+                return
+            self._end(0.0)  # others may run its jobs already, and what it would still write is refused
+        while True:
+            with self._guard:
+                if self._ended:
+                    return
+                self._assemble()
+                try:
+                    self.start()
+                    return
+                except AdjournError as error:
+                    log.warning("this worker could not begin anew and will try again", error=error.message)
+                    self._stopping = True
+            runtime.sleep(config.POLL_SECONDS)
