@@ -99,63 +99,80 @@ def binaries() -> Path:
     )
 
 
+class Server:
+    """A private server in a folder of its own, that a test may stop and start again. Raises NoPostgres."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="adjourn-pg-"))
+        self.url = f"postgresql://postgres@/postgres?host={quote(str(self.folder))}"
+        user = _unprivileged()
+        self._tools = binaries()
+        if user is not None:
+            os.chown(self.folder, user.pw_uid, user.pw_gid)
+            if not _reachable(self._tools, user):
+                shutil.copytree(self._tools.parent, self.folder / "install")
+                self._tools = self.folder / "install" / "bin"
+                subprocess.run(["chmod", "-R", "a+rX", str(self.folder / "install")], check=True)
+        self._command: dict[str, Any] = {"cwd": self.folder, "stdin": subprocess.DEVNULL, **_identity(user)}
+        self._data = self.folder / "data"
+        initdb = [self._tools / "initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-E", "UTF8"]
+        made = subprocess.run(
+            [*initdb, "--locale=C.UTF-8", "--no-sync"], capture_output=True, text=True, check=False, **self._command
+        )
+        if made.returncode:
+            raise NoPostgres(f"initdb failed: {made.stderr.strip()}")
+
+    def start(self) -> None:
+        """Start it and wait until it answers. In a group of its own: Ctrl+C is for the tests, which then stop it."""
+        options = [part for name, value in _OPTIONS.items() for part in ("-c", f"{name}={value}")]
+        with open(self.folder / "log", "ab") as log:
+            self._process = subprocess.Popen(
+                [self._tools / "postgres", "-D", self._data, "-k", self.folder, *options],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                **self._command,
+            )
+        until = time.monotonic() + _START_SECONDS_MAX
+        while True:
+            try:
+                psycopg.connect(self.url, connect_timeout=2).close()
+            except psycopg.OperationalError:
+                if self._process.poll() is not None or time.monotonic() > until:
+                    raise NoPostgres(f"PostgreSQL did not start: {self._log()}") from None
+                time.sleep(0.05)
+            else:
+                return
+
+    def stop(self, how: int = signal.SIGINT) -> None:
+        """SIGINT ("fast"): end the sessions, then stop. SIGQUIT ("immediate"): stop as in a crash."""
+        self._process.send_signal(how)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def remove(self) -> None:
+        """Stop it and forget all that it kept."""
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _log(self) -> str:
+        return (self.folder / "log").read_text()[-2000:]
+
+
 def _start() -> Cluster:
-    folder = Path(tempfile.mkdtemp(prefix="adjourn-pg-"))
-    user = _unprivileged()
-    tools = binaries()
-    if user is not None:
-        os.chown(folder, user.pw_uid, user.pw_gid)
-        if not _reachable(tools, user):
-            shutil.copytree(tools.parent, folder / "install")
-            tools = folder / "install" / "bin"
-            subprocess.run(["chmod", "-R", "a+rX", str(folder / "install")], check=True)
-    command: dict[str, Any] = {"cwd": folder, "stdin": subprocess.DEVNULL, **_identity(user)}
-    # Started in a group of its own: Ctrl+C is for the tests, which then stop it.
-    log = open(folder / "log", "wb")  # noqa: SIM115 - the server's own, for as long as it runs
-    data = folder / "data"
-    made = subprocess.run(
-        [tools / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"],
-        capture_output=True,
-        text=True,
-        check=False,
-        **command,
-    )
-    if made.returncode:
-        raise NoPostgres(f"initdb failed: {made.stderr.strip()}")
-    options = [part for name, value in _OPTIONS.items() for part in ("-c", f"{name}={value}")]
-    server = subprocess.Popen(
-        [tools / "postgres", "-D", data, "-k", folder, *options],
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-        **command,
-    )
-    log.close()
+    server = Server()
     owner = os.getpid()
 
-    def stop() -> None:
-        if os.getpid() != owner:
-            return
-        server.send_signal(signal.SIGINT)  # "fast": end the sessions, then stop
-        try:
-            server.wait(10)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+    def remove() -> None:
+        if os.getpid() == owner:
+            server.remove()
 
-    atexit.register(stop)
-    url = f"postgresql://postgres@/postgres?host={quote(str(folder))}"
-    until = time.monotonic() + _START_SECONDS_MAX
-    while True:
-        try:
-            psycopg.connect(url, connect_timeout=2).close()
-        except psycopg.OperationalError:
-            if server.poll() is not None or time.monotonic() > until:
-                raise NoPostgres(f"PostgreSQL did not start: {(folder / 'log').read_text()[-2000:]}") from None
-            time.sleep(0.05)
-        else:
-            return Cluster(url)
+    atexit.register(remove)
+    server.start()
+    return Cluster(server.url)
 
 
 def _unprivileged() -> pwd.struct_passwd | None:

@@ -20,6 +20,7 @@ PLATFORM_TYPES = frozenset(MAINTENANCE.operation_types)
 """Jobs that the platform runs by itself: nobody cancels, pauses or resumes them."""
 _OF_TYPE = {kind: found for found in CLASSES for kind in found.operation_types}
 SLOT_CLASSES = tuple(found for found in CLASSES if found.threads == 0)
+THREAD_CLASSES = tuple(found for found in CLASSES if found.threads > 0)
 
 
 def class_of(operation_type: int) -> ResourceClass:

@@ -16,6 +16,9 @@ from adjourn.metadata.model import Reference
 EVENT = 1
 """System Event: an asynchronous plug-in step."""
 WORKFLOW = 10
+BULK_DELETE = 13
+BULK_DELETE_RUN = 23
+"""Bulk Delete Subprocess: one run of a recurring bulk delete."""
 REQUEST = 54
 """Execute Async Request: a job of one's own."""
 

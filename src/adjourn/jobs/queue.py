@@ -8,7 +8,7 @@ counts are the triggers' affair; a payload over 4 MB is in a file exactly as lon
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -99,12 +99,21 @@ def lock_tokens(tx: Transaction, keys: Iterable[str | None]) -> None:
 
 
 def claim(
-    tx: Transaction, *, operation_types: Sequence[int], limit: int, worker: str, from_sequence: int = 0
+    tx: Transaction,
+    *,
+    operation_types: Sequence[int],
+    limit: int,
+    worker: str,
+    from_sequence: int = 0,
+    lease: str | None = None,
 ) -> list[ClaimedJob]:
-    """Take at most `limit` Ready jobs of some types, the earliest first, under one new lease."""
+    """Take at most `limit` Ready jobs of some types, the earliest first, under one lease.
+
+    lease: an unguessable one of the caller's, by which it can find the claim again when it never heard of its success.
+    """
     sql = statements(tx.dialect)
     now = moment_text(tx.now)
-    lease = runtime.secret(9)
+    lease = lease or runtime.secret(9)
     claimed: list[ClaimedJob] = []
     for operation_type in operation_types:
         if limit <= len(claimed):
@@ -119,6 +128,12 @@ def claim(
                 tx.execute(sql.claim, {**held, "sequences": json.dumps([row[1] for row in rows])})
         claimed.extend(job_rows.claimed(row, lease, tx.now) for row in rows)
     return claimed
+
+
+def ready_types(reader: Reader, operation_types: Sequence[int]) -> set[int]:
+    """Of some operation types, those of which there are Ready jobs."""
+    types = _ids(reader, list(operation_types))
+    return {int(row[0]) for row in reader.rows(statements(reader.dialect).ready_types, {"types": types})}
 
 
 def settle(tx: Transaction, settlements: Sequence[Settlement]) -> Settled:
@@ -202,6 +217,15 @@ def rescue(tx: Transaction, dead: Sequence[str]) -> int:
     rows = tx.rows(sql.held, {"workers": _ids(tx, list(dead))})
     given_back = Released(reason="its worker died")
     settlements = [Settlement(job_rows.held(row), given_back, 0.0) for row in rows]
+    return len(settle(tx, settlements).accepted)
+
+
+def give_back(tx: Transaction, worker: str, leases: Collection[str]) -> int:
+    """Make Ready again what a worker holds under leases that it does not know: claims whose success it never heard of."""
+    sql = statements(tx.dialect)
+    rows = tx.rows(sql.held, {"workers": _ids(tx, [worker])}) if leases else []
+    unheard = Released(reason="its worker never heard that it had it")
+    settlements = [Settlement(job, unheard, 0.0) for job in map(job_rows.held, rows) if job.lease in leases]
     return len(settle(tx, settlements).accepted)
 
 

@@ -49,6 +49,7 @@ class Statements:
     lock_tokens: str
     candidates: str
     lock_candidates: str
+    ready_types: str
     claim: str
     standing: str
     settle: str
@@ -128,6 +129,7 @@ def statements(dialect: Dialect) -> Statements:
         else "(SELECT value ->> 0 AS sequence, value ->> 1 AS lease, value ->> 2 AS seconds, value ->> 3 AS message "
         "FROM json_each(:rows)) v"
     )
+    types = "unnest(:types::integer[]) t(type)" if postgres else "(SELECT value AS type FROM json_each(:types)) t"
     return Statements(
         # create a job without a serial key
         insert=(
@@ -181,6 +183,10 @@ def statements(dialect: Dialect) -> Statements:
             f"SELECT {_CLAIMED} FROM u j LEFT JOIN asyncoperationtext t ON t.asyncoperationsequence = j.sequence ORDER BY j.sequence"
             if postgres
             else ""
+        ),
+        # of some types, those of which there are Ready jobs
+        ready_types=(
+            f"SELECT t.type FROM {types} WHERE EXISTS (SELECT 1 FROM asyncoperation j WHERE j.statecode = 0 AND j.operationtype = t.type)"
         ),
         # SQLite: claim the candidates, which nobody else can have touched meanwhile
         claim=(

@@ -13,6 +13,10 @@ from adjourn.query.security import Caller
 from adjourn.store.contract import Transaction
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A message and its input parameters: what `execute` takes. Record-valued parameters are `Record`s, references are `Reference`s."""
@@ -33,6 +37,7 @@ class Call:
     if_match: the versions of which an update or delete demands one ("*": it must exist); None demands nothing.
     bypassed: the modes of steps that do not run, as an administrator asked.
     read_only: the function of one's own that this call is made in; it may not write.
+    leaving: asked by long work between its parts: whether whoever runs it wants it to let go.
     """
 
     caller: Caller
@@ -46,3 +51,4 @@ class Call:
     bypassed: frozenset[int] = frozenset()
     read_only: str | None = None
     shared_variables: Mapping[str, Any] = field(default_factory=dict)
+    leaving: Callable[[], bool] = field(default=_never, compare=False, repr=False)

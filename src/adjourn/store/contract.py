@@ -161,6 +161,13 @@ class Store(Protocol):
         """Workers that died without `release_worker`: SQLite asks the kernel, PostgreSQL its own clock, never `now`."""
         ...
 
+    def judges(self) -> bool:
+        """Whether others may be taken for dead now, by what `living` and `dead_workers` say.
+
+        Not on PostgreSQL soon after its server was away, when nobody has been able to beat.
+        """
+        ...
+
     def sweep_files(self, now: datetime) -> int:
         """Remove files that no fileattachment mentions and no unit is about to; returns how many. At any time."""
         ...

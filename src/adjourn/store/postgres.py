@@ -2,7 +2,8 @@
 
 Units of writing are READ COMMITTED transactions on pooled connections; the database's clock gives each its `now`, which
 arrives with the answer to BEGIN. A unit of ours is run again when the database gives it up (deadlock, serialization,
-connection lost before COMMIT); a unit with somebody's code is not. Views for reading are REPEATABLE READ. Files lie in
+connection lost before COMMIT); a unit with somebody's code is not. When the connection is lost while it commits, the
+server is asked what became of it (`store.postgres_connections`). Views for reading are REPEATABLE READ. Files lie in
 `filechunk`, since hosts share no disk. Sources: design §6, mechanisms §1 and §4.
 """
 
@@ -17,26 +18,22 @@ from uuid import UUID
 import psycopg
 import structlog
 from psycopg.pq import TransactionStatus
-from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from adjourn import config, errors, runtime
 from adjourn.errors import AdjournError, Busy, InvalidRequest
 from adjourn.metadata.values import moment_text
 from adjourn.store import faults, migrations, statements
 from adjourn.store.contract import SUM_OVERFLOW, SUM_OVERFLOW_CODE, Dialect, Row, Transaction
-from adjourn.store.postgres_text import adapt, translated
-from adjourn.store.postgres_units import Connection, PostgresReader, PostgresTransaction
+from adjourn.store.postgres_beats import Beats
+from adjourn.store.postgres_connections import Begun, Connection, Connections, connect, control
+from adjourn.store.postgres_text import translated
+from adjourn.store.postgres_units import PostgresReader, PostgresTransaction
 from adjourn.store.postgres_wake import Wake
 
 log = structlog.get_logger("adjourn.store")
 T = TypeVar("T")
-CONNECTIONS_MAX = 24
-"""Of one process: four processes fit into a default PostgreSQL's 100."""
-_CONNECTION_WAIT_SECONDS = 30.0
-_CONNECT_SECONDS = 10
 _ATTEMPTS_MAX = 6
 _ATTEMPT_PAUSE_SECONDS = 0.02
-_SESSION = "-c timezone=UTC -c datestyle=ISO -c intervalstyle=iso_8601 -c synchronous_commit=on -c bytea_output=hex"
 _AGAIN = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
 
 
@@ -60,16 +57,8 @@ class PostgresStore:
                 if not migrate:
                     raise InvalidRequest("The database is not up to date; run `adjourn migrate`.")
                 self._migrate(connection)
-        self._pool: ConnectionPool[Connection] = ConnectionPool(
-            url,
-            kwargs={"autocommit": True, "options": _SESSION, "connect_timeout": _CONNECT_SECONDS},
-            configure=adapt,
-            min_size=1,
-            max_size=CONNECTIONS_MAX,
-            timeout=_CONNECTION_WAIT_SECONDS,
-            open=True,
-            name="adjourn",
-        )
+        self._connections = Connections(url)
+        self._beats = Beats(self._connect)
         self._wake = Wake(self._connect)
 
     # Reading
@@ -84,11 +73,12 @@ class PostgresStore:
             yield joined
             return
         limit = f"SET LOCAL statement_timeout = {int(config.READ_SECONDS_MAX * 1000)}"
-        with self._begun(f"BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; {limit}") as (connection, now):
+        with self._begun(f"BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; {limit}", numbered=False) as begun:
+            connection = begun.connection
             try:
-                yield PostgresReader(connection, now)
+                yield PostgresReader(connection, begun.now)
                 # Not ROLLBACK, after which psycopg would prepare all its statements again.
-                _control(connection, "COMMIT")
+                control(connection, "COMMIT")
             except psycopg.errors.NumericValueOutOfRange as error:
                 raise InvalidRequest(SUM_OVERFLOW, code=SUM_OVERFLOW_CODE) from error
             except psycopg.errors.QueryCanceled as error:
@@ -168,7 +158,10 @@ class PostgresStore:
         self.write(lambda tx: tx.execute(statements.WORKER_RELEASE, {"id": str(worker_id)}))
 
     def beat(self, worker_id: UUID) -> bool:
-        return bool(self.write(lambda tx: tx.execute(statements.WORKER_BEAT, {"id": str(worker_id)})))
+        return self._beats.beat(worker_id)
+
+    def judges(self) -> bool:
+        return self._beats.steady()
 
     def worker_signs(self, worker_id: str) -> str | None:
         with self.read() as reader:
@@ -205,7 +198,8 @@ class PostgresStore:
             return
         self._closed = True
         self._wake.close()
-        self._pool.close()
+        self._beats.close()
+        self._connections.close()
 
     @contextmanager
     def _unit(self, seconds_max: float | None) -> Iterator[PostgresTransaction]:
@@ -213,82 +207,75 @@ class PostgresStore:
         if seconds_max is not None:
             limit = max(1, int(seconds_max * 1000))
             begin += f"; SET LOCAL lock_timeout = {limit}; SET LOCAL idle_in_transaction_session_timeout = {limit}"
-        with self._begun(begin) as (connection, now):
+        with self._begun(begin, numbered=True) as begun:
+            connection = begun.connection
             if seconds_max is not None:
                 deadline = runtime.monotonic() + seconds_max
-            tx = PostgresTransaction(connection, now, deadline, seconds_max or 0)
+            tx = PostgresTransaction(connection, begun.now, deadline, seconds_max or 0)
             self._current[runtime.current()] = tx
             try:
                 yield tx
                 tx.finish()
             except BaseException as error:
-                if connection.closed and isinstance(error, psycopg.OperationalError):
-                    raise _LostBeforeCommit(str(error).strip()) from error
+                if isinstance(error, psycopg.OperationalError) and not isinstance(error, _AGAIN):
+                    if connection.closed:
+                        raise _LostBeforeCommit(str(error).strip()) from error
+                    # No memory, no space, no more connections: the server's trouble, not the unit's.
+                    raise Busy(f"The database cannot do it now; try again. {str(error).strip()}") from error
                 raise
             finally:
                 del self._current[runtime.current()]
-            self._commit(connection)
+            self._commit(begun)
         try:
             tx.committed()
         except Exception:
             # The unit is durable, so its caller must not be told otherwise.
             log.exception("what follows a commit failed")
 
-    def _commit(self, connection: Connection) -> None:
+    def _commit(self, begun: Begun) -> None:
         faults.point("before commit")
         try:
-            _control(connection, "COMMIT")
+            control(begun.connection, "COMMIT")
         except psycopg.Error as error:
-            if connection.closed:
-                raise AdjournError(
-                    "The connection to the database was lost while it committed; look whether the change is there "
-                    f"before you try again. {str(error).strip()}",
-                    status=503,
-                ) from error
-            raise
+            if not begun.connection.closed:
+                raise
+            self._in_doubt(begun, error)
         faults.point("after commit")
 
-    @contextmanager
-    def _begun(self, begin: str) -> Iterator[tuple[Connection, datetime]]:
-        """A connection in a transaction, with the transaction's moment; what the block leaves open is rolled back."""
-        connection, now = self._begin(begin)
+    def _in_doubt(self, begun: Begun, error: psycopg.Error) -> None:
+        """The reply to a COMMIT was lost: returns if it is durable. Raises _LostBeforeCommit if it surely is not."""
+        assert begun.number is not None
         try:
-            yield connection, now
+            committed = self._connections.committed(begun.number, begun.connection.counting_since)
+        except Busy:  # the server does not come back
+            committed = None
+        log.warning("the reply to a commit was lost", committed=committed, error=str(error).strip())
+        if committed is None:
+            raise AdjournError(
+                "The connection to the database was lost while it committed; look whether the change is there "
+                f"before you try again. {str(error).strip()}",
+                status=503,
+            ) from error
+        if not committed:
+            raise _LostBeforeCommit(str(error).strip()) from error
+
+    @contextmanager
+    def _begun(self, begin: str, *, numbered: bool) -> Iterator[Begun]:
+        """A transaction on a connection; what the block leaves open is rolled back."""
+        begun = self._connections.begin(begin, numbered=numbered)
+        connection = begun.connection
+        try:
+            yield begun
         finally:
             if not connection.closed and connection.info.transaction_status != TransactionStatus.IDLE:
                 try:
-                    _control(connection, "ROLLBACK")
+                    control(connection, "ROLLBACK")
                 except psycopg.Error:
                     connection.close()  # the server rolls back what a lost connection left; the pool makes another
-            self._pool.putconn(connection)
-
-    def _begin(self, begin: str) -> tuple[Connection, datetime]:
-        """Begin and learn the moment, in one round trip. A connection that broke while it was idle is replaced."""
-        for _ in range(CONNECTIONS_MAX + 1):
-            try:
-                connection = self._pool.getconn()
-            except PoolClosed as error:
-                raise Busy("The database is closed.") from error
-            except PoolTimeout as error:
-                wait = f"{_CONNECTION_WAIT_SECONDS:.0f} s"
-                raise Busy(f"No connection to the database was free within {wait}; try again.") from error
-            try:
-                cursor = _control(connection, f"{begin}; SELECT transaction_timestamp()")
-                while cursor.nextset():
-                    pass
-                return connection, datetime.fromisoformat(cursor.fetchall()[0][0])
-            except BaseException as error:
-                self._pool.putconn(connection)
-                if not isinstance(error, psycopg.OperationalError):
-                    raise
-        raise Busy("The database does not answer; try again.")
+            self._connections.give_back(connection)
 
     def _connect(self) -> Connection:
-        connection: Connection = psycopg.connect(
-            self.url, autocommit=True, options=_SESSION, connect_timeout=_CONNECT_SECONDS
-        )
-        adapt(connection)
-        return connection
+        return connect(self.url)
 
     def _pending(self, connection: Connection) -> bool:
         return migrations.pending("postgres", _runner(connection))
@@ -301,12 +288,7 @@ class PostgresStore:
 
 
 class _LostBeforeCommit(Exception):
-    """The connection broke before COMMIT was sent: surely nothing is durable."""
-
-
-def _control(connection: Connection, text: str) -> psycopg.Cursor[Row]:
-    """Run what begins and ends transactions. Never prepared: it may be several statements."""
-    return connection.execute(text.encode(), prepare=False)
+    """The connection broke before COMMIT was done: surely nothing is durable."""
 
 
 def _runner(connection: Connection) -> migrations.Run:

@@ -14,11 +14,11 @@ from adjourn import config, runtime
 from adjourn.errors import Busy, Duplicate, InvalidRequest, NotFound, TurnExceeded
 from adjourn.store import faults, statements
 from adjourn.store.contract import Dialect, Parameters, Row
+from adjourn.store.postgres_connections import Connection
 from adjourn.store.postgres_text import translated
 
 _NOTHING: Mapping[str, Any] = {}
 _STREAM_ROWS = 1000
-Connection = psycopg.Connection[Row]
 
 
 class PostgresReader:

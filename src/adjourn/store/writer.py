@@ -30,6 +30,8 @@ log = structlog.get_logger("adjourn.store")
 T = TypeVar("T")
 _STOP: Any = object()
 _CLOSE_SECONDS_MAX = 10.0
+_BUSY_PAUSE_SECONDS = 0.02
+"""Between two attempts to get a lock that a foreign program holds; each has waited as long as the connection's time-out."""
 
 
 class _Lost(Exception):
@@ -228,12 +230,18 @@ class Writer:
         self._rollback()
 
     def _begin(self) -> None:
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-        except apsw.BusyError as error:
-            raise Busy(
-                "A program that does not queue for its turn holds the database's write lock; try again."
-            ) from error
+        """Begin; another program's lock is waited for as long as another process's turn. Raises Busy."""
+        until = runtime.monotonic() + config.TURN_WAIT_SECONDS_MAX
+        while True:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                return
+            except apsw.BusyError as error:
+                if runtime.monotonic() > until:
+                    raise Busy(
+                        "A program that does not queue for its turn holds the database's write lock; try again."
+                    ) from error
+            runtime.sleep(_BUSY_PAUSE_SECONDS)
 
     def _commit(self) -> None:
         faults.point("before commit")

@@ -24,8 +24,8 @@ _PROMOTE_BATCH = 1000
 _SWEEP_FILES_SECONDS = 600.0
 
 
-PUNCTUAL = ("promote_due",)
-"""Duties that have a loop of their own: a moment that people chose must not wait for a long sweep."""
+ALONE = ("promote_due", "beat")
+"""Duties that have a loop of their own: neither a moment that people chose nor the sign of life may wait for a long sweep."""
 
 
 def duties(
@@ -67,6 +67,8 @@ def duties(
         return now + timedelta(seconds=config.BEAT_SECONDS)
 
     def rescue(now: datetime) -> datetime:
+        if not store.judges():
+            return now + timedelta(seconds=config.BEAT_SECONDS)
         for worker in store.dead_workers(now):
             rescued = store.write(partial(queue.rescue, dead=[worker]))
             store.release_worker(UUID(worker))

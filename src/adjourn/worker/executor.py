@@ -22,7 +22,8 @@ import structlog
 from adjourn import config, runtime
 from adjourn.client import Client
 from adjourn.errors import AdjournError
-from adjourn.jobs.model import Canceled, Continue, Outcome, Released
+from adjourn.jobs.model import Canceled, Outcome, Released
+from adjourn.jobs.states import Status
 from adjourn.metadata.catalog import load
 from adjourn.metadata.customizing import catalog_of
 from adjourn.metadata.model import Catalog, Reference
@@ -35,73 +36,34 @@ from adjourn.pipeline.registry import handler_of, resolve
 from adjourn.query.metadata_documents import additions
 from adjourn.worker import protocol
 from adjourn.worker.protocol import Answer, Ask, Channel, Done, Interrupt, Metadata, Ready, Run, Traced, Work
+from adjourn.worker.running_job import RunningJob, Stop
 
 log = structlog.get_logger("adjourn.executor")
-_CANCELING = 22
 _SWITCH_SECONDS = 0.0001
 """How soon a computing handler lets other threads in; Python's own 5 ms would make pick-up wait."""
 _OUTCOMES_MAX = 64
 _GATHER_SECONDS = 0.001
-_CANNOT_GO_ON = 70
 """Outcomes of short jobs travel together: a frame for each would keep the supervisor busy with frames."""
+_CANNOT_GO_ON = 70
 
 
-class Stop(BaseException):
-    """Ends a handler at a checkpoint; not an Exception, so that a handler's own `except Exception` lets it pass."""
+class _Line:
+    """A job's way to the supervisor."""
 
-    def __init__(self, outcome: Outcome) -> None:
-        self.outcome = outcome
-
-
-class RunningJob:
-    """What a handler sees as its Job."""
-
-    def __init__(self, executor: Executor, work: Work) -> None:
+    def __init__(self, executor: Executor, job_id: str) -> None:
         self._executor = executor
-        self._work = work
-        self._began = runtime.monotonic()
+        self._job = job_id
 
-    @property
-    def id(self) -> UUID:
-        return UUID(self._work.id)
-
-    @property
-    def name(self) -> str:
-        return self._work.name
-
-    @property
-    def depth(self) -> int:
-        return self._work.depth
-
-    @property
-    def retry_count(self) -> int:
-        return self._work.retry_count
-
-    @property
-    def cursor(self) -> str | None:
-        return self._work.cursor
-
-    @property
-    def regarding(self) -> Reference | None:
-        return Reference(self._work.regarding[0], UUID(self._work.regarding[1])) if self._work.regarding else None
-
-    @property
-    def remaining_seconds(self) -> float:
-        return max(0.0, self._work.seconds_max - (runtime.monotonic() - self._began))
-
-    def checkpoint(self, cursor: str, *, text: str | None = None, percent: int | None = None) -> None:
+    def checkpoint(self, cursor: str, text: str | None, percent: int | None) -> int | None:
         value = {"cursor": cursor, "text": text, "percent": percent}
-        status = self._executor.ask(self._work.id, "checkpoint", None, value)
-        if status == protocol.LEAVE:
-            raise Stop(Released())
-        if status is not None:
-            raise Stop(Canceled() if status == _CANCELING else Continue(cursor))
+        status: int | None = self._executor.ask(self._job, "checkpoint", None, value)
+        return status
 
-    def progress(self, text: str | None = None, percent: int | None = None) -> None:
-        self._executor.ask(self._work.id, "progress", None, {"text": text, "percent": percent})
+    def progress(self, text: str | None, percent: int | None) -> None:
+        self._executor.ask(self._job, "progress", None, {"text": text, "percent": percent})
 
     def is_stopping(self) -> bool:
-        return self._work.id in self._executor.interrupted
+        return self._job in self._executor.interrupted
 
 
 class RemoteBackend:
@@ -225,11 +187,20 @@ class Executor:
         """Call the handler: what it returns, or its coroutine. A job that was asked to stop meanwhile does not begin."""
         asked = self.interrupted.get(work.id)
         if asked is not None:
-            return Canceled() if asked == _CANCELING else Released(reason="its handler had not begun")
+            return Canceled() if asked == Status.CANCELING else Released(reason="its handler had not begun")
         handler, arguments, context = prepare(work, self._catalog)
         client = Client(RemoteBackend(self, work.id))
         organization: Any = client
-        job: Any = RunningJob(self, work)
+        job: Any = RunningJob(
+            id=UUID(work.id),
+            name=work.title,
+            depth=work.depth,
+            retry_count=work.retry_count,
+            cursor=work.cursor,
+            regarding=Reference(work.regarding[0], UUID(work.regarding[1])) if work.regarding else None,
+            ends_at=runtime.monotonic() + work.seconds_max,
+            line=_Line(self, work.id),
+        )
         if handler.is_async:
             organization, job = Awaited(client, threads=True), Awaited(job, threads=True)
         return handlers.call(handler, organization=organization, job=job, context=context, arguments=arguments)
@@ -243,7 +214,7 @@ class Executor:
             try:
                 outcome = handlers.outcome(await task)
             except asyncio.CancelledError:
-                stands = self.interrupted.get(work.id, _CANCELING) == _CANCELING
+                stands = self.interrupted.get(work.id, Status.CANCELING) == Status.CANCELING
                 outcome = Canceled() if stands else Released(reason="its handler was stopped where it awaited")
             except BaseException as error:
                 outcome = _ended(error)
@@ -273,7 +244,7 @@ class Executor:
 
     def _cancel_task(self, task: asyncio.Task[Any], status: int) -> None:
         """Stop an `async def` handler where it awaits: at once to cancel the job, else when it has had time for a checkpoint."""
-        if status == _CANCELING:
+        if status == Status.CANCELING:
             task.cancel()
         else:
             task.get_loop().call_later(config.AWAIT_GRACE_SECONDS, task.cancel)

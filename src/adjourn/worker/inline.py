@@ -11,16 +11,14 @@ import socket
 from datetime import datetime
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
 from adjourn import config, runtime
 from adjourn.jobs import queue
 from adjourn.jobs.classes import CLASSES
-from adjourn.jobs.model import Canceled, ClaimedJob, Continue, Outcome, Released, Settlement
+from adjourn.jobs.model import ClaimedJob, Outcome, Released, Settlement
 from adjourn.jobs.states import Status
-from adjourn.metadata.model import Reference
 from adjourn.operations import OPERATIONS, prepare
 from adjourn.operations.task import Function, Task
 from adjourn.pipeline import handlers, serialize, tracing
@@ -29,61 +27,25 @@ from adjourn.service import Service
 from adjourn.store.contract import Transaction
 from adjourn.worker import calls, traces
 from adjourn.worker.atomic import Session
+from adjourn.worker.running_job import RunningJob, Stop
 
 _TYPES = tuple(kind for found in CLASSES for kind in found.operation_types if kind in OPERATIONS)
 
 
-class _Stop(BaseException):
-    def __init__(self, outcome: Outcome) -> None:
-        self.outcome = outcome
-
-
-class InlineJob:
-    """What a handler sees as its Job when it is run by drain()."""
+class _Line:
+    """A job's way to the queue, in the same process."""
 
     def __init__(self, service: Service, job: ClaimedJob, session: Session | None) -> None:
         self._service = service
         self._session = session
         self._job = job
-        self._began = runtime.monotonic()
 
-    @property
-    def id(self) -> UUID:
-        return self._job.id
-
-    @property
-    def name(self) -> str:
-        return self._job.name
-
-    @property
-    def depth(self) -> int:
-        return self._job.depth
-
-    @property
-    def retry_count(self) -> int:
-        return self._job.retry_count
-
-    @property
-    def cursor(self) -> str | None:
-        return self._job.cursor
-
-    @property
-    def regarding(self) -> Reference | None:
-        return self._job.regarding
-
-    @property
-    def remaining_seconds(self) -> float:
-        return max(0.0, config.JOB_SECONDS_MAX - (runtime.monotonic() - self._began))
-
-    def checkpoint(self, cursor: str, *, text: str | None = None, percent: int | None = None) -> None:
+    def checkpoint(self, cursor: str, text: str | None, percent: int | None) -> int | None:
         if self._session is not None:
-            status = self._session.checkpoint(cursor, text, percent)
-        else:
-            status = calls.checkpoint(self._service, self._job, cursor, text, percent)
-        if status is not None:
-            raise _Stop(Canceled() if status == Status.CANCELING else Continue(cursor))
+            return self._session.checkpoint(cursor, text, percent)
+        return calls.checkpoint(self._service, self._job, cursor, text, percent)
 
-    def progress(self, text: str | None = None, percent: int | None = None) -> None:
+    def progress(self, text: str | None, percent: int | None) -> None:
         if self._session is not None:
             self._session.progress(text, percent)
         else:
@@ -155,7 +117,7 @@ def _outcome(service: Service, job: ClaimedJob, task: Task, session: Session | N
             return handlers.outcome(task.own(call) or None)
         assert task.function is not None
         return handlers.outcome(_invoke(service, job, task.function, call, session))
-    except _Stop as stop:
+    except Stop as stop:
         return stop.outcome
     except Exception as error:  # the handler's error is the job's failure
         return handlers.failure(error)
@@ -177,7 +139,16 @@ def _invoke(service: Service, job: ClaimedJob, function: Function, call: Any, se
     return handlers.invoke(
         handler,
         organization=session.client() if session is not None else service.client(call),
-        job=InlineJob(service, job, session),
+        job=RunningJob(
+            id=job.id,
+            name=job.name,
+            depth=job.depth,
+            retry_count=job.retry_count,
+            cursor=job.cursor,
+            regarding=job.regarding,
+            ends_at=runtime.monotonic() + config.JOB_SECONDS_MAX,
+            line=_Line(service, job, session),
+        ),
         context=context,
         arguments=arguments,
     )

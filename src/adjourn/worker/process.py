@@ -107,6 +107,7 @@ class ExecutorProcess:
                     function.module,
                     function.function,
                     job.message_name,
+                    job.name,
                     function.text,
                     job.depth,
                     job.retry_count,

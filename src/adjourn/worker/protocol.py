@@ -41,6 +41,9 @@ class Work(msgspec.Struct, frozen=True, array_like=True, tag="work"):
     module: str
     function: str
     name: str
+    """Of the message."""
+    title: str
+    """Of the job."""
     text: str
     depth: int
     retry_count: int

@@ -237,8 +237,23 @@ def test_a_lone_commit_that_fails_is_told_apart(store: SqliteStore, letters: Any
         store.write(lambda tx: letters.add(tx, "goes on"))
 
 
-def test_a_foreign_lock_is_busy_and_not_for_ever(store: SqliteStore, sqlite_url: str, letters: Any) -> None:
+def test_a_foreign_lock_is_waited_for(store: SqliteStore, sqlite_url: str, letters: Any) -> None:
+    """A program that does not know of the turn, such as the sqlite3 shell, longer than SQLite itself waits."""
+    foreign = apsw.Connection(str(sqlite_path(sqlite_url)))
+    store._writer._connection.set_busy_timeout(1)
+    foreign.execute("BEGIN IMMEDIATE")
+    threading.Timer(0.3, foreign.execute, ["ROLLBACK"]).start()
+    store.write(lambda tx: letters.add(tx, "a"))
+    with store.read() as reader:
+        assert letters.names(reader) == ["a"]
+    foreign.close()
+
+
+def test_a_foreign_lock_is_busy_and_not_for_ever(
+    store: SqliteStore, sqlite_url: str, letters: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A program that does not know of the turn, such as the sqlite3 shell."""
+    monkeypatch.setattr(config, "TURN_WAIT_SECONDS_MAX", 0.1)
     foreign = apsw.Connection(str(sqlite_path(sqlite_url)))
     store._writer._connection.set_busy_timeout(50)
     foreign.execute("BEGIN IMMEDIATE")

@@ -168,6 +168,6 @@ def waited(org: Client) -> None:
 def ended(supervisor: Supervisor) -> None:
     """Until the atomic runs have committed or been undone."""
     deadline = time.monotonic() + 10
-    while supervisor._held():
+    while supervisor.held():
         assert time.monotonic() < deadline
         time.sleep(0.02)

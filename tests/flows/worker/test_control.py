@@ -205,8 +205,7 @@ def test_an_isolated_handler_that_does_not_let_go_loses_its_process(
     assert story(service, paused) == [("pause", 20, 21), ("let go", 21, 10)]
     org.update("asyncoperation", paused, RESUME)
     assert until(org, paused, (3, 30))["friendlymessage"] == "from begun"
-    with supervisor._guard:
-        assert all(not executor.running for executor in supervisor._alone)
+    assert all(not executor.running for executor in supervisor.pool.executors())
 
 
 def test_an_isolated_handler_over_its_time_or_memory_is_failed_and_says_so(

@@ -261,7 +261,7 @@ def test_the_doctor_finds_nothing_after_all_that(
 def test_a_stopped_executor_process_leaves_no_children(service: Service, org: Client) -> None:
     supervisor = Supervisor(service, processes=2, concurrency=2)
     supervisor.start()
-    pids = [executor.pid for executor in supervisor._executors]
+    pids = [executor.pid for executor in supervisor.pool.executors()]
     completed(org, org.enqueue(plugins.quick.request("x")))
     supervisor.stop()
     for pid in pids:

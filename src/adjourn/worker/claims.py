@@ -1,0 +1,149 @@
+"""Which jobs a supervisor claims: from where in the queue, and how many of each class.
+
+The classes that share the executor slots take turns at being first, and none takes the last slot while another waits.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+from adjourn import config, errors, runtime
+from adjourn.jobs import queue
+from adjourn.jobs.classes import SLOT_CLASSES, class_of
+from adjourn.jobs.model import ClaimedJob, ResourceClass
+from adjourn.store.contract import Dialect, Transaction
+
+_HINT_SECONDS = 10.0
+IDLE_SWEEP_SECONDS = 0.1
+"""How often, at most, a claim that finds less than it has room for looks from the very beginning."""
+
+
+class Claims:
+    """The claims of one supervisor. Used by its loop; `promoted` by the loop of the duties as well."""
+
+    def __init__(self, worker: str, dialect: Dialect) -> None:
+        self._worker = worker
+        self._dialect = dialect
+        self._limits = {found.name: _limit(found) for found in SLOT_CLASSES}
+        self._guard = runtime.lock()
+        self._hints: list[tuple[float, int]] = []
+        self._lows: list[tuple[float, int]] = []
+        """Sequences that became Ready lately, by their moment."""
+        self._doubtful: set[str] = set()
+        self._after_hint = False
+        self._look_again = False
+        self._swept = 0.0
+        self._first = 0
+
+    @property
+    def limited(self) -> bool:
+        """Whether any class has a limit, so that somebody must count what is held."""
+        return any(limit is not None for limit in self._limits.values())
+
+    def claim(self, tx: Transaction, free: int, held: Mapping[str, int], lease: str) -> list[ClaimedJob]:
+        """Claim for all classes that share the slots, under one lease.
+
+        held: how many jobs of each class run, where one has a limit.
+        """
+        queue.give_back(tx, self._worker, self._doubtful)
+        claimed = self._claim_after(tx, self._after(), free, held, lease)
+        if self._after_hint and len(claimed) < free:
+            # Nothing more beyond the hint: there may be older ones that somebody resumed, rescued, or that had to wait.
+            if runtime.monotonic() - self._swept < IDLE_SWEEP_SECONDS:
+                self._look_again = True
+            else:
+                self._swept = runtime.monotonic()
+                claimed += self._claim_after(tx, 0, free - len(claimed), _with(held, claimed), lease)
+        return claimed
+
+    def doubt(self, lease: str) -> None:
+        """Nobody heard whether the claims under this lease are durable: the next claim gives back what is."""
+        self._doubtful.add(lease)
+
+    def claimed(self, jobs: Sequence[ClaimedJob]) -> None:
+        """These claims are durable: later ones may begin behind them."""
+        self._doubtful.clear()
+        if jobs:
+            self._hints.append((runtime.monotonic(), min(job.sequence for job in jobs)))
+
+    def promoted(self, sequence: int) -> None:
+        """Claims must begin before a job that has just become Ready, however old it is."""
+        with self._guard:
+            self._lows.append((runtime.monotonic(), sequence))
+
+    def idle_seconds(self) -> float:
+        """How long to wait, when there was nothing to do, for somebody who rings."""
+        seconds = IDLE_SWEEP_SECONDS if self._look_again else config.POLL_SECONDS
+        self._look_again = False
+        return seconds
+
+    def _after(self) -> int:
+        """Where a claim starts. On PostgreSQL dead rows make the beginning slow while a snapshot is pinned: a claim starts at
+        what was claimed ten seconds ago, and from the very beginning every few seconds."""
+        now = runtime.monotonic()
+        if self._dialect == "sqlite" or now - self._swept > config.SWEEP_SECONDS:
+            self._swept = now
+            self._hints = [hint for hint in self._hints if now - hint[0] <= 2 * _HINT_SECONDS]
+            return 0
+        after = max((sequence - 1 for moment, sequence in self._hints if now - moment > _HINT_SECONDS), default=0)
+        with self._guard:
+            self._lows = [low for low in self._lows if now - low[0] <= _HINT_SECONDS]
+            return min([after, *(sequence - 1 for _, sequence in self._lows)])
+
+    def _claim_after(
+        self, tx: Transaction, after: int, free: int, held: Mapping[str, int], lease: str
+    ) -> list[ClaimedJob]:
+        claimed: list[ClaimedJob] = []
+        self._after_hint = after > 0
+        order = SLOT_CLASSES[self._first :] + SLOT_CLASSES[: self._first]
+        self._first = (self._first + 1) % len(SLOT_CLASSES)
+        rooms = dict(held)
+
+        def take(found: ResourceClass, room: int) -> int:
+            limit = self._limits[found.name]
+            if limit is not None:
+                room = min(room, limit - rooms[found.name])
+            if room <= 0:
+                return 0
+            jobs = queue.claim(
+                tx,
+                operation_types=found.operation_types,
+                limit=room,
+                worker=self._worker,
+                from_sequence=after,
+                lease=lease,
+            )
+            claimed.extend(jobs)
+            rooms[found.name] += len(jobs)
+            return len(jobs)
+
+        full: list[ResourceClass] = []
+        for index, found in enumerate(order):
+            room = free - len(claimed)
+            offered = max(1, room - 1) if index < len(order) - 1 else room
+            if room > 0 and take(found, min(room, offered)) == offered:
+                full.append(found)
+        for found in full:
+            if free > len(claimed):
+                take(found, free - len(claimed))
+        return claimed
+
+
+def _with(held: Mapping[str, int], claimed: Sequence[ClaimedJob]) -> dict[str, int]:
+    rooms = dict(held)
+    for job in claimed:
+        rooms[class_of(job.operation_type).name] += 1
+    return rooms
+
+
+def _limit(found: ResourceClass) -> int | None:
+    """ADJOURN_LIMIT_<CLASS>: how many jobs of a class run at a time on this host; none by default."""
+    text = os.environ.get(f"ADJOURN_LIMIT_{found.name.upper()}")
+    if text is None:
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise errors.InvalidRequest(
+            f"ADJOURN_LIMIT_{found.name.upper()} must be a whole number from 1, found '{text[:40]}'."
+        )
+    return int(text)

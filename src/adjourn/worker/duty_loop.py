@@ -1,0 +1,61 @@
+"""A loop that does duties, each when its moment has come or when somebody has changed something."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+
+import structlog
+
+from adjourn import config, runtime
+from adjourn.errors import AdjournError
+from adjourn.store.contract import Store
+from adjourn.worker.duties import Duty
+
+log = structlog.get_logger("adjourn.duties")
+_RING_SECONDS = 0.01
+"""Pause after a wake-up: a hundred commits a second need not mean a hundred looks."""
+
+
+class DutyLoop:
+    """Does some duties on a thread of its own. on_change: those that are done anew when somebody has changed something."""
+
+    def __init__(self, store: Store, table: Mapping[str, Duty], on_change: Collection[str], *, name: str) -> None:
+        self._table = table
+        self._on_change = on_change
+        self._bell = runtime.bell()
+        self._stopping = False
+        if on_change:
+            store.on_change(self._bell.ring)
+        self._thread = runtime.spawn(self._run, name=name)
+
+    def stop(self) -> None:
+        """Begin nothing any more."""
+        self._stopping = True
+        self._bell.ring()
+
+    def join(self, seconds: float) -> None:
+        """Wait for what is being done."""
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        moments: dict[str, datetime] = {name: runtime.now() for name in self._table}
+        while not self._stopping:
+            now = runtime.now()
+            for name, duty in self._table.items():
+                if moments[name] > now:
+                    continue
+                try:
+                    moments[name] = duty(now)
+                except AdjournError as error:
+                    log.warning("a duty failed and will be tried again", duty=name, error=error.message)
+                    moments[name] = runtime.now() + timedelta(seconds=config.POLL_SECONDS)
+                except Exception:  # a bug, ours or a driver's: the other duties, and this one later, must go on
+                    log.exception("a duty failed unexpectedly", duty=name)
+                    moments[name] = runtime.now() + timedelta(seconds=config.POLL_SECONDS)
+            pause = (min(moments.values()) - runtime.now()).total_seconds()
+            if self._bell.wait(min(max(pause, 0.001), config.POLL_SECONDS)):
+                # Somebody changed something: an earlier moment, or a job that is to stop.
+                for name in self._on_change:
+                    moments[name] = runtime.now()
+                runtime.sleep(_RING_SECONDS)
