@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from adjourn.jobs import explain
+from adjourn.jobs import explain, schedules
 from adjourn.jobs.history import Event
 from adjourn.metadata import values
 from adjourn.metadata.model import Reference
@@ -25,6 +25,8 @@ NAME = "ExplainSystemJob"
 _PARAMETER = "AsyncJobId"
 _JOB = re.compile(r"\bjob ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 """How a history names another job."""
+MOMENTS = 5
+"""So many of a schedule's next moments are told."""
 
 
 def answer(exchange: Exchange, service: Service, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,8 +49,12 @@ def answer(exchange: Exchange, service: Service, arguments: Mapping[str, Any]) -
             (told, _JOB.sub(named, told.detail) if told.event is Event.TURN and told.detail else told.detail)
             for told in explain.story(reader, job)
         ]
+        recurs = schedules.in_words(reader, job)
+        moments = schedules.upcoming(reader, job, MOMENTS) if recurs is not None else []
     return {
         "Why": why,
+        "Recurrence": recurs,
+        "NextMoments": [moment_wire(moment_text(moment)) for moment in moments],
         "ProgressText": progress.text,
         "ProgressPercent": progress.percent,
         "History": [

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from adjourn import config, runtime
-from adjourn.jobs import queue
+from adjourn.jobs import queue, schedules
 from adjourn.jobs.classes import CLASSES
 from adjourn.jobs.model import ClaimedJob, Outcome, Released, Settlement
 from adjourn.jobs.states import Status
@@ -158,7 +158,7 @@ def _promote(service: Service, now: datetime | None) -> None:
     def unit(tx: Transaction) -> None:
         if now is not None:
             tx.now = max(tx.now, now)
-        queue.promote_due(tx)
+        schedules.promote_due(tx)
 
     service.store.write(unit)
 
