@@ -10,11 +10,15 @@ from collections.abc import Callable
 
 from adjourn.errors import JOB_TYPE_UNKNOWN, InvalidRequest
 from adjourn.jobs.model import EVENT, REQUEST, ClaimedJob
-from adjourn.operations import event, request
+from adjourn.operations import bulk_delete, event, request
 from adjourn.operations.task import Task
 from adjourn.service import Service
 
-OPERATIONS: dict[int, Callable[[ClaimedJob, Service, bool], Task]] = {EVENT: event.prepare, REQUEST: request.prepare}
+OPERATIONS: dict[int, Callable[[ClaimedJob, Service, bool], Task]] = {
+    EVENT: event.prepare,
+    REQUEST: request.prepare,
+    **dict.fromkeys(bulk_delete.TYPES, bulk_delete.prepare),
+}
 
 
 def prepare(job: ClaimedJob, service: Service, *, inline: bool = False) -> Task:
