@@ -45,8 +45,9 @@ from adjourn.service import Service
 from adjourn.store import faults
 from adjourn.store.contract import Reader
 
-CHUNK_SECONDS = 0.05
-"""A chunk ends after the row that passes this: longer keeps others from the writer, shorter pays for more commits."""
+CHUNK_SECONDS = 0.04
+"""A chunk ends after the row that passes this, so that with its commit it holds the writer for about 50 ms: longer would keep
+others from it (`config.STEP_SLOW_SECONDS`), shorter would pay for more commits."""
 READ_AHEAD_ROWS = 500
 _CHUNK_ROWS_MAX = 500
 _BUSY_ATTEMPTS_MAX = 8

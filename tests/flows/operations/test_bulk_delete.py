@@ -73,3 +73,19 @@ def test_it_deletes_what_its_query_finds(service: Service, org: Client) -> None:
     assert names(org) == ["b1"]
     told = operation(org, job)
     assert (told["successcount"], told["failurecount"], told["isrecurring"]) == (2, 0, False)
+
+
+def test_its_row_shows_how_the_job_stands(service: Service, org: Client) -> None:
+    """A bulkdeleteoperation keeps no state of its own: what it shows is the job's."""
+    job = bulk_delete(org, query("account"), StartDateTime="2030-01-01T05:30:00Z")
+    told = operation(org, job)
+    assert (told["statecode"], told["statuscode"], told["nextrun"].isoformat()) == (1, 10, "2030-01-01T05:30:00+00:00")
+    org.update("asyncoperation", job, {"statecode": 0})
+    assert (operation(org, job)["statuscode"], operation(org, job)["nextrun"]) == (0, None)
+    drain(service)
+    found = org.retrieve_multiple(
+        f"bulkdeleteoperations?$filter=statuscode eq 30 and _asyncoperationid_value eq {job}&$select=statuscode"
+    )
+    assert [(row["statuscode"]) for row in found] == [30]
+    org.delete("asyncoperation", job)
+    assert org.retrieve_multiple("bulkdeleteoperations") == []
