@@ -5,7 +5,7 @@ reads rows ahead in a view of its own, then takes the writer for one *chunk*: a 
 savepoint, committed together with the cursor after the row that passes 50 ms. So a crash, a pause or a stop loses
 nothing and repeats nothing, and nobody waits for the writer longer than a chunk.
 
-    read rows ahead                                   fault points
+    read rows ahead                                   fault points: "rows read"
     --- chunk: the lease still holds? ---
         rows that are still what they were read as
         apply, row by row or some at once             "chunk row"
@@ -182,6 +182,7 @@ class _Run:
             with self._service.store.read() as reader:
                 found = self._operation.next(reader, self._progress, self._progress.position, READ_AHEAD_ROWS)
             self._items = list(found)
+            faults.point("rows read")
         return bool(self._items)
 
     def _next_chunk(self) -> None:

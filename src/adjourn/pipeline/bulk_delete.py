@@ -365,11 +365,11 @@ def insert_failure(
         "errornumber": code,
         "orderedqueryindex": index,
         "regardingobjectid": record,
-        **_owned(caller),
+        "regardingobjectidname": _name(tx, catalog.table(record.table), record.id),
+        "ownerid": Reference("systemuser", caller.user_id),
+        "owninguser": caller.user_id,
         "owningbusinessunit": caller.business_unit_id,
     }
-    if table.columns["owninguser"].type.is_lookup is False:
-        values_["owninguser"] = caller.user_id
     _insert(tx, table, values_)
 
 
@@ -403,6 +403,14 @@ def moment_condition(table: Table, began: datetime) -> tuple[Condition, ...]:
 def parsed(order: Order, catalog: Catalog) -> tuple[Query, ...]:
     """The queries of a job's order. Raises QueryError when the metadata has changed under it."""
     return tuple(bare(found := fetchxml.parse(text, catalog), catalog.table(found.table)) for text in order.QuerySet)
+
+
+def _name(reader: Reader, table: Table, record_id: UUID) -> str | None:
+    """What people call a row: kept with its failure, so that it can be read when the row has gone after all."""
+    if table.primary_name is None:
+        return None
+    row = write.fetch(reader, table, record_id, (table.primary_name,))
+    return None if row is None or row[table.primary_name] is None else str(row[table.primary_name])
 
 
 def _owned(caller: Caller) -> dict[str, Any]:
