@@ -196,6 +196,7 @@ def test_a_row_that_no_longer_fits_stays(service: Service, org: Client) -> None:
         drain(service)
     assert names(org) == ["new"]
 
+
 def test_jobs_are_deleted_by_name_and_their_files_with_them(service: Service, org: Client) -> None:
     service.register("tests.support.worker_plugins")
     large = "x" * 4_200_000
@@ -211,7 +212,10 @@ def test_jobs_are_deleted_by_name_and_their_files_with_them(service: Service, or
     assert done["friendlymessage"] == "3 deleted.", done.values
     assert org.retrieve_multiple(with_file)[0]["n"] == 0
     assert org.retrieve_multiple("fileattachments") == []
-    assert sorted(row["name"] for row in org.retrieve_multiple("asyncoperations?$select=name")) == ["clean up", "sleepy"]
+    assert sorted(row["name"] for row in org.retrieve_multiple("asyncoperations?$select=name")) == [
+        "clean up",
+        "sleepy",
+    ]
 
 
 def test_a_job_does_not_delete_itself(service: Service, org: Client) -> None:
