@@ -8,6 +8,7 @@ from pathlib import Path
 from adjourn.jobs.states import (
     CLAIMED,
     CREATED,
+    ENDED,
     PLATFORM_REFUSES,
     SETTLED,
     STATE_OF,
@@ -60,6 +61,9 @@ def diagram() -> str:
                 add(_node(status), result.status, action)
     add(_node(CLAIMED[0]), CLAIMED[1], "(claimed)")
     add(_node(WOKEN[0]), WOKEN[1], "(due, or its turn)")
+    for status, ends in ENDED.items():
+        for end in sorted(ends):
+            add(_node(status), end, "(a schedule has ended)")
     for status, ends in SETTLED.items():
         for end in sorted(ends):
             add(_node(status), end, "(given back)" if end is Status.WAITING_FOR_RESOURCES else "(let go)")

@@ -105,7 +105,9 @@ class Client:
         """Run a message later, as a system job (operation type 54); returns the job's id.
 
         Inside a step or handler that holds a transaction the job appears when that commits. dependency_token: jobs
-        with the same one run strictly one after the other. postpone_until: UTC. Raises InvalidRequest, UnknownResource.
+        with the same one run strictly one after the other. postpone_until: UTC. recurrence: an RFC 2445 pattern such as
+        "FREQ=DAILY;INTERVAL=3;": the job is a schedule, whose first run is at postpone_until, or now, from which the
+        pattern counts. Raises InvalidRequest, QueryError for a pattern that is none, UnknownResource.
         """
         options = {
             "dependency_token": dependency_token,

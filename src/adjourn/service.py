@@ -17,9 +17,9 @@ import msgspec
 
 from adjourn import config, errors, runtime
 from adjourn.client import Client
-from adjourn.errors import AdjournError, InvalidRequest, NotSupported, UnknownResource, nearest
+from adjourn.errors import AdjournError, InvalidRequest, UnknownResource, nearest
 from adjourn.jobs import model as jobs_model
-from adjourn.jobs import queue
+from adjourn.jobs import queue, timetable
 from adjourn.metadata.catalog import load
 from adjourn.metadata.model import Catalog, Reference, Table
 from adjourn.metadata.privileges import ACT_FOR_OTHERS
@@ -286,8 +286,7 @@ class Service:
         until = options.get("postpone_until")
         if until is not None and (not isinstance(until, datetime) or until.tzinfo is None):
             raise InvalidRequest("postpone_until must be a datetime with a time zone.", code=errors.DATETIME_INVALID)
-        if options.get("recurrence"):
-            raise NotSupported("Recurring jobs are not supported yet: 'recurrence' must be left out.", status=400)
+        pattern, start = self._recurrence(options, until)
         regarding = options.get("regarding")
         owner = options.get("owner")
         owner_reference = validate.reference(self.catalog, owner, "owner") if owner else None
@@ -310,10 +309,32 @@ class Service:
             regarding=validate.reference(self.catalog, regarding, "regarding") if regarding else None,
             primary_entity_type=regarding[0] if regarding else None,
             dependency_token=token,
-            serial_key=f"t:{token}" if token else None,
+            # A schedule is behind nobody: its runs are.
+            serial_key=f"t:{token}" if token and pattern is None else None,
             request_id=request.request_id,
             postpone_until=until.astimezone(UTC) if until else None,
+            recurrence_pattern=pattern,
+            recurrence_start=start,
         )
+
+    def _recurrence(self, options: Mapping[str, Any], until: datetime | None) -> tuple[str | None, datetime | None]:
+        """The pattern and the start of a recurring job. Raises QueryError, InvalidRequest."""
+        pattern, start = options.get("recurrence"), options.get("recurrence_start")
+        if pattern is None:
+            if start is not None:
+                raise InvalidRequest(
+                    "A recurrence start time needs a recurrence pattern.", code=errors.RECURRENCE_INVALID
+                )
+            return None, None
+        if not isinstance(pattern, str):
+            raise InvalidRequest(
+                f"A recurrence pattern is a text such as 'FREQ=DAILY;', found {type(pattern).__name__}.",
+                code=errors.RECURRENCE_INVALID,
+            )
+        start = start or until
+        start = start.astimezone(UTC) if start is not None else None
+        timetable.first(pattern, start, runtime.now(), until)  # refused here, before anything is done
+        return pattern, start
 
     def _unit_of(self, owner: Reference | None, caller: Caller) -> UUID:
         if owner is None or owner.id == caller.user_id:
@@ -344,7 +365,8 @@ class Service:
         options = {
             "dependency_token": parameters.get("DependencyToken"),
             "postpone_until": parameters.get("PostponeUntil"),
-            "recurrence": parameters.get("RecurrencePattern"),
+            "recurrence": parameters.get("RecurrencePattern") or None,
+            "recurrence_start": parameters.get("RecurrenceStartTime"),
             "regarding": parameters.get("Regarding"),
         }
         inner = Request(str(parameters["MessageName"]), parameters.get("InputParameters") or {}, request.request_id)

@@ -12,7 +12,7 @@ import click
 
 from adjourn.cli.options import database_option, opened
 from adjourn.cli.table import print_table, text
-from adjourn.jobs import explain
+from adjourn.jobs import explain, schedules
 from adjourn.jobs.states import STATE_OF, Status
 from adjourn.metadata.model import Reference
 from adjourn.pipeline.call import Call, Request
@@ -81,12 +81,16 @@ def show(job: UUID, database: str) -> None:
         record = service.execute(request, call)["BusinessEntity"]
         why = _why(service, job)
         told = _story(service, job)
+        with service.store.read() as reader:
+            recurs = schedules.in_words(reader, job)
     for name in sorted(record.values):
         if record.values[name] is not None:
             lines = str(record.values[name]).splitlines() if name == "message" else [text(record.values[name])]
             click.echo(f"{name:<28}{lines[0] if lines else ''}")
             for line in lines[1:]:
                 click.echo(f"{'':<28}{line}")
+    if recurs is not None:
+        click.echo(f"{'recurs':<28}{recurs}")
     click.echo(f"{'why':<28}{why}")
     for index, entry in enumerate(told):
         line = "  ".join(text(value) for value in entry if value is not None)
@@ -110,6 +114,22 @@ def why(job: UUID, database: str) -> None:
     """Say in a sentence what a job is waiting for."""
     with _opened(database) as (service, _):
         click.echo(_why(service, job))
+
+
+@jobs.command("next")
+@click.argument("job", type=JobId())
+@click.option("--count", default=5, show_default=True, type=click.IntRange(1, schedules.UPCOMING_MAX))
+@database_option
+def next_moments(job: UUID, count: int, database: str) -> None:
+    """When a recurring job runs next, and how often."""
+    with _opened(database) as (service, _), service.store.read() as reader:
+        moments = schedules.upcoming(reader, job, count)
+        said = schedules.in_words(reader, job)
+    click.echo(said)
+    for moment in moments:
+        click.echo(text(moment))
+    if len(moments) < count:
+        click.echo("Then it has ended." if moments else "It has ended.")
 
 
 def _why(service: Service, job: UUID) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from adjourn import config
-from adjourn.jobs import history
+from adjourn.jobs import history, schedules
 from adjourn.jobs.classes import class_of
 from adjourn.jobs.history import Told, shown
 from adjourn.jobs.outcomes import RUNS_MAX
@@ -43,15 +44,19 @@ def why(reader: Reader, job_id: UUID, store: Store | None = None) -> str:
         raise missing(job_id)
     job = _Standing(*rows[0])
     status = Status(job.status)
+    if STATE_OF[status] is State.SUSPENDED and job.reason == WaitReason.SCHEDULE:
+        return _schedule(reader, job_id, job)
+    schedule = schedules.schedule_of(reader, job_id)
+    run = f" It is a run of the schedule {schedule[0]} '{schedule[1]}'." if schedule is not None else ""
     match STATE_OF[status]:
         case State.READY:
-            return _ready(reader, job) + _held_up(store)
+            return _ready(reader, job) + run + _held_up(store)
         case State.COMPLETED:
             text = f": {job.friendly.rstrip('.')}" if job.friendly else ""
-            return f"It is {LABELS[status]} since {shown(job.completed)}{text}."
+            return f"It is {LABELS[status]} since {shown(job.completed)}{text}.{run}"
         case State.LOCKED:
-            return _locked(reader, job, status, store) + _held_up(store)
-    return _blocked(reader, job) if job.blocked else _waiting(reader, job)
+            return _locked(reader, job, status, store) + run + _held_up(store)
+    return (_blocked(reader, job) if job.blocked else _waiting(reader, job)) + run
 
 
 def story(reader: Reader, job_id: UUID) -> list[Told]:
@@ -154,11 +159,20 @@ def _waiting(reader: Reader, job: _Standing) -> str:
             )
         case WaitReason.EVENT:
             return "It waits for an event."
-        case WaitReason.SCHEDULE:
-            return f"It is a schedule; its next run is at {shown(job.until)}."
     if job.until is None:
         return "It is suspended until somebody resumes it."
     return f"It is postponed until {shown(job.until)} by {job.detail or _person(reader, job)}."
+
+
+def _schedule(reader: Reader, schedule_id: UUID, job: _Standing) -> str:
+    said = f"It is a schedule, {schedules.in_words(reader, schedule_id)}"
+    running = schedules.open_run(reader, schedule_id)
+    if running is None:
+        return f"{said}: its next run is at {shown(job.until)}."
+    run = f"its run {running[0]} is {LABELS[running[1]]}"
+    if job.until is not None and datetime.fromisoformat(job.until) <= reader.now:
+        return f"{said}: it is due since {shown(job.until)}, but {run}, and runs never overlap."
+    return f"{said}: {run}; its next run is at {shown(job.until)}."
 
 
 def _person(reader: Reader, job: _Standing) -> str:

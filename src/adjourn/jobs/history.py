@@ -39,6 +39,8 @@ class Event(StrEnum):
     RETRY = "retry"
     RESCUE = "rescue"
     """Its executor or its worker died, or was stopped: it was given back."""
+    RECURRENCE = "recurrence"
+    """A schedule got another pattern."""
     TURN = "turn"
     """The job before it among those of its dependency token has ended."""
 

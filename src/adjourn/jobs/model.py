@@ -21,6 +21,8 @@ BULK_DELETE_RUN = 23
 """Bulk Delete Subprocess: one run of a recurring bulk delete."""
 REQUEST = 54
 """Execute Async Request: a job of one's own."""
+RUN_TYPES = {BULK_DELETE: BULK_DELETE_RUN}
+"""The operation types of schedules whose runs have another one."""
 
 
 class ResourceClass(NamedTuple):
@@ -62,7 +64,10 @@ class NewJob:
     parent_execution_id: UUID | None = None
     postpone_until: datetime | None = None
     recurrence_pattern: str | None = None
+    """Makes it a schedule, which never runs itself (`jobs.schedules`); its serial key is null, its runs have one."""
     recurrence_start: datetime | None = None
+    """From which the pattern counts; None: from `created_on`, and the first run is due at once. `postpone_until` holds the
+    first run back."""
     schedule_id: UUID | None = None
 
 

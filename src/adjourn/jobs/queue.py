@@ -190,7 +190,7 @@ def promote_due(tx: Transaction, limit: int = 1000) -> tuple[int, int | None]:
 
 
 def next_due(reader: Reader) -> datetime | None:
-    """When the next postponed job becomes Ready."""
+    """When the next postponed job becomes Ready, or the next schedule makes its run."""
     found = reader.rows(statements(reader.dialect).next_due)[0][0]
     return datetime.fromisoformat(found) if found else None
 

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from adjourn import config
+from adjourn.jobs import timetable
 from adjourn.jobs.model import ClaimedJob, NewJob
 from adjourn.jobs.outcomes import Change
 from adjourn.jobs.states import STATE_OF, WaitReason
@@ -17,10 +18,13 @@ from adjourn.store.contract import Row
 
 
 def of_new(job: NewJob, now: datetime) -> dict[str, Any]:
-    """A job that is to be inserted; its payload goes elsewhere."""
+    """A job that is to be inserted; its payload goes elsewhere. Raises QueryError for a recurrence that never occurs."""
     created = moment_text(job.created_on)
-    waits = job.postpone_until is not None and job.postpone_until > now
     scheduled = job.recurrence_pattern is not None
+    until = job.postpone_until
+    if job.recurrence_pattern is not None:
+        until = timetable.first(job.recurrence_pattern, job.recurrence_start, now, until)
+    waits = until is not None and until > now
     reason = WaitReason.SCHEDULE if scheduled else WaitReason.POSTPONED if waits else None
     user = job.owner.table == "systemuser"
     return {
@@ -56,7 +60,7 @@ def of_new(job: NewJob, now: datetime) -> dict[str, Any]:
         "scheduleid": _text(job.schedule_id),
         "datablobid": None,
         "datablobid_name": None,
-        "postponeuntil": moment_text(job.postpone_until) if job.postpone_until and (waits or scheduled) else None,
+        "postponeuntil": moment_text(until) if until and (waits or scheduled) else None,
         "statecode": 1 if waits or scheduled else 0,
         "statuscode": 10 if waits or scheduled else 0,
         "retrycount": 0,

@@ -237,10 +237,11 @@ def statements(dialect: Dialect) -> Statements:
             f"WHERE statecode = 1 AND postponeuntil IS NOT NULL AND NOT blocked AND postponeuntil <= :now{moment} "
             f"AND recurrencepattern IS NULL ORDER BY postponeuntil, sequence LIMIT :limit{skip}) RETURNING sequence"
         ),
-        # when the next one is due
+        # when the next one is due, or the next schedule whose last run has ended
         next_due=(
-            "SELECT min(postponeuntil) FROM asyncoperation WHERE statecode = 1 AND postponeuntil IS NOT NULL AND NOT blocked "
-            "AND recurrencepattern IS NULL"
+            "SELECT min(s.postponeuntil) FROM asyncoperation s WHERE s.statecode = 1 AND s.postponeuntil IS NOT NULL "
+            "AND NOT s.blocked AND (s.recurrencepattern IS NULL OR NOT EXISTS (SELECT 1 FROM asyncoperation r "
+            "WHERE r.scheduleid = s.asyncoperationid AND r.statecode < 3))"
         ),
         # a worker's jobs that somebody asked to pause or to stop
         interrupts=(

@@ -141,6 +141,8 @@ CREATED = frozenset((Status.WAITING_FOR_RESOURCES, Status.WAITING))
 CLAIMED = (Status.WAITING_FOR_RESOURCES, Status.IN_PROGRESS)
 WOKEN = (Status.WAITING, Status.WAITING_FOR_RESOURCES)
 """Its moment has come, or its turn among the jobs of its token."""
+ENDED = {Status.WAITING: frozenset((Status.SUCCEEDED, Status.FAILED))}
+"""A schedule whose recurrence has no more moments, or that can make no more runs; it never runs itself."""
 SETTLED: dict[Status, frozenset[Status]] = {
     Status.IN_PROGRESS: frozenset(
         (Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.WAITING, Status.WAITING_FOR_RESOURCES)

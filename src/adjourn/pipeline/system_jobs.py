@@ -1,7 +1,8 @@
 """What a caller may do with a row of `asyncoperation`: look, cancel, resume, pause, postpone, delete. Nothing else.
 
-The specification opens three columns for update; which of the actions an update means is decided here, and whether the
-job's state allows it in `jobs.states`. Source: specification, "Managing system jobs", "Manage system job states".
+The specification opens three columns for update, and the pattern of a recurring job; which of the actions an update means
+is decided here, and whether the job's state allows it in `jobs.states`. Source: specification, "Managing system jobs",
+"Manage system job states", "Recurrence start times and patterns".
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from uuid import UUID
 
 from adjourn import errors
 from adjourn.errors import ConcurrencyMismatch, InvalidRequest, NotSupported
-from adjourn.jobs import queue
+from adjourn.jobs import queue, schedules
 from adjourn.metadata import values
 from adjourn.metadata.model import Table
 from adjourn.pipeline.record import Record
@@ -22,6 +23,7 @@ from adjourn.store.contract import Transaction
 
 TABLE = "asyncoperation"
 UPDATABLE = ("statecode", "statuscode", "postponeuntil")
+RECURRENCE = "recurrencepattern"
 CANCEL, RESUME, PAUSE, POSTPONE = "cancel", "resume", "pause", "postpone"
 _STATES = {3: CANCEL, 0: RESUME, 1: PAUSE}
 _STATUSES = {32: (3, CANCEL), 0: (0, RESUME), 10: (1, PAUSE)}
@@ -45,13 +47,11 @@ def validate_update(table: Table, target: Record) -> Record:
         if name == table.primary_id:
             checked.id = values.check(column, value)
             continue
-        if name == "recurrencepattern":
+        if name not in (*UPDATABLE, RECURRENCE):
             raise InvalidRequest(
-                "Column 'recurrencepattern' can only be changed on a recurring job.",
-                code=errors.RECURRENCE_OF_NONRECURRING,
+                f"Column '{name}' of a system job cannot be updated. Only {', '.join(UPDATABLE)} can, and {RECURRENCE} of a "
+                "recurring one."
             )
-        if name not in UPDATABLE:
-            raise InvalidRequest(f"Column '{name}' of a system job cannot be updated. Only {', '.join(UPDATABLE)} can.")
         checked.values[name] = values.check(column, value)
     return checked
 
@@ -86,7 +86,10 @@ def action_of(changes: Mapping[str, Any]) -> tuple[str, datetime | None] | None:
 
 
 def update(tx: Transaction, job_id: UUID, changes: Mapping[str, Any], by: UUID) -> None:
-    """Do what the update means. Raises NotFound, InvalidStateChange."""
+    """Do what the update means. Raises NotFound, InvalidStateChange; QueryError for a recurrence pattern that is none."""
+    schedules.lock(tx, job_id)
+    if RECURRENCE in changes:
+        schedules.change(tx, job_id, changes[RECURRENCE], by=by)
     match action_of(changes):
         case None:
             queue.require(tx, job_id)
@@ -99,6 +102,8 @@ def update(tx: Transaction, job_id: UUID, changes: Mapping[str, Any], by: UUID) 
         case (_, until):
             # No moment and one that has passed mean the same: the job is due now (M222).
             queue.postpone(tx, job_id, until or tx.now, by=by)
+    # A schedule that was resumed, or postponed to now, has its run at once, also where nobody runs jobs.
+    schedules.run_if_due(tx, job_id)
 
 
 def delete(tx: Transaction, job_id: UUID) -> None:

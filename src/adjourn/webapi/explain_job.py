@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from adjourn.jobs import explain
+from adjourn.jobs import explain, schedules
 from adjourn.metadata import values
 from adjourn.metadata.model import Reference
 from adjourn.metadata.values import moment_text, moment_wire
@@ -18,6 +18,8 @@ from adjourn.webapi.exchange import Exchange
 
 NAME = "ExplainSystemJob"
 _PARAMETER = "AsyncJobId"
+MOMENTS = 5
+"""So many of a schedule's next moments are told."""
 
 
 def answer(exchange: Exchange, service: Service, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,8 +31,12 @@ def answer(exchange: Exchange, service: Service, arguments: Mapping[str, Any]) -
         why = explain.why(reader, job, service.store)
         progress = explain.progress(reader, job)
         story = explain.story(reader, job)
+        recurs = schedules.in_words(reader, job)
+        moments = schedules.upcoming(reader, job, MOMENTS) if recurs is not None else []
     return {
         "Why": why,
+        "Recurrence": recurs,
+        "NextMoments": [moment_wire(moment_text(moment)) for moment in moments],
         "ProgressText": progress.text,
         "ProgressPercent": progress.percent,
         "History": [

@@ -15,7 +15,7 @@ from uuid import UUID
 import structlog
 
 from adjourn import config
-from adjourn.jobs import queue
+from adjourn.jobs import queue, schedules
 from adjourn.service import Service
 
 log = structlog.get_logger("adjourn.duties")
@@ -45,12 +45,12 @@ def duties(
         # How long until it is due is a difference by one clock, the store's: hosts need not agree on the time.
         pause = next_due()
         if pause is not None and pause <= 0:
-            count, lowest = store.write(lambda tx: queue.promote_due(tx, _PROMOTE_BATCH))
-            if lowest is not None and promoted is not None:
-                promoted(lowest)
-            if count:
+            found = store.write(lambda tx: schedules.promote_due(tx, _PROMOTE_BATCH))
+            if found.lowest is not None and promoted is not None:
+                promoted(found.lowest)
+            if found.number:
                 wake()
-            if count == _PROMOTE_BATCH:
+            if found.more:
                 return now
             pause = next_due()
         pause = config.POLL_SECONDS if pause is None else min(max(pause, 0.0), config.POLL_SECONDS)

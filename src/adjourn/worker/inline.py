@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 
 from adjourn import config, runtime
-from adjourn.jobs import queue
+from adjourn.jobs import queue, schedules
 from adjourn.jobs.classes import CLASSES
 from adjourn.jobs.model import Canceled, ClaimedJob, Continue, Outcome, Released, Settlement
 from adjourn.jobs.states import Status
@@ -187,7 +187,7 @@ def _promote(service: Service, now: datetime | None) -> None:
     def unit(tx: Transaction) -> None:
         if now is not None:
             tx.now = max(tx.now, now)
-        queue.promote_due(tx)
+        schedules.promote_due(tx)
 
     service.store.write(unit)
 

@@ -161,7 +161,7 @@ def test_what_has_ended_says_how(jobs: Any) -> None:
 
 def test_a_schedule_names_its_next_run(jobs: Any) -> None:
     (job,) = jobs.add(recurrence_pattern="FREQ=DAILY;", postpone_until=jobs.now + timedelta(days=1))
-    assert jobs.why(job) == "It is a schedule; its next run is at 2030-01-02 12:00:00 UTC."
+    assert jobs.why(job) == "It is a schedule, every day at 12:00 UTC: its next run is at 2030-01-02 12:00:00 UTC."
 
 
 def test_why_of_a_missing_job_names_it(jobs: Any) -> None:
