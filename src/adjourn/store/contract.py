@@ -43,6 +43,10 @@ class Reader(Protocol):
         """The content of a stored file. Raises NotFound."""
         ...
 
+    def files_there(self, file_ids: Sequence[UUID]) -> set[UUID]:
+        """Which of some files there are, without reading them."""
+        ...
+
 
 class Transaction(Reader, Protocol):
     """A unit of writing: all or nothing."""

@@ -48,6 +48,9 @@ class FileFolder:
         except FileNotFoundError:
             raise NotFound(f"File {file_id} does not exist.") from None
 
+    def has(self, file_id: UUID) -> bool:
+        return (self._path / str(file_id)).is_file()
+
     def remove(self, file_ids: Sequence[UUID]) -> None:
         for file_id in file_ids:
             faults.point("file deleted")

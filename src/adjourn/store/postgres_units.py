@@ -46,6 +46,10 @@ class PostgresReader:
             raise NotFound(f"File {file_id} does not exist.")
         return b"".join(chunk for (chunk,) in chunks)
 
+    def files_there(self, file_ids: Sequence[UUID]) -> set[UUID]:
+        rows = self.rows(statements.CHUNKS_THERE, {"ids": [str(file_id) for file_id in file_ids]})
+        return {UUID(row[0]) if isinstance(row[0], str) else row[0] for row in rows}
+
 
 class PostgresTransaction(PostgresReader):
     """A unit of writing. deadline: in monotonic seconds, for units that run somebody's code."""

@@ -40,6 +40,9 @@ class SqliteReader:
     def read_file(self, file_id: UUID) -> bytes:
         return self._files.read(file_id)
 
+    def files_there(self, file_ids: Sequence[UUID]) -> set[UUID]:
+        return {file_id for file_id in file_ids if self._files.has(file_id)}
+
     def overdue(self) -> bool:
         """Asked by SQLite in the middle of a statement: True ends it."""
         self.ended = self.ended or runtime.monotonic() - self.since > config.READ_SECONDS_MAX
