@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from tests.support import worker_plugins
 
-from adjourn import runtime
+from adjourn import config, runtime
 from adjourn.client import Client
 from adjourn.jobs import explain, orphan_statements, orphans
 from adjourn.operations.orphans import scan
@@ -20,8 +20,13 @@ from adjourn.service import Service
 from adjourn.store.contract import Store
 from adjourn.worker.inline import drain
 
-LARGE = "x" * 4_200_000
+LARGE = "x" * 2_000
 NOBODY = "0ad10000-0000-7000-8000-00000000ffff"
+
+
+@pytest.fixture(autouse=True)
+def _small_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "DATA_INLINE_BYTES_MAX", 1_000)
 
 
 @pytest.fixture
