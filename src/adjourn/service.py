@@ -71,6 +71,8 @@ class Service:
         bootstrap(store, load())
         self.registry = Registry(store)
         self.organization_name = "adjourn"
+        self._executed: dict[str, int] = {}
+        self._counting = runtime.lock()
         self.pipeline = Pipeline(store, self.registry, self.client, self.caller, self.organization_name)
 
     @classmethod
@@ -130,6 +132,7 @@ class Service:
 
     def execute(self, request: Request, call: Call) -> dict[str, Any]:
         """Run a message; its output parameters by SDK name. Raises the documented error of whatever refused it."""
+        self._count(request.message)
         if request.message == EXECUTE_ASYNC:
             return {"AsyncJobId": self._execute_async(request, call)}
         if request.declared is not None and request.message not in self.registry.cached().messages:
@@ -149,6 +152,7 @@ class Service:
         names: also the names of lookups' targets, for formatted values. write: how to write the rows as they come
         (`result.run`). Raises QueryError.
         """
+        self._count("RetrieveMultiple")
 
         def answer(reader: Reader, asked: Query, write: Callable[[Plan], result.Write] | None = None) -> Rows:
             plan = compile(asked, self.catalog, call.caller, reader.dialect, reader.now, names=names)
@@ -177,6 +181,20 @@ class Service:
         return dataclasses.replace(
             found, rows=[found.rows[0], found.rows[-1]], written=(write(found.plan)(found.rows),)
         )
+
+    def executed(self) -> dict[str, int]:
+        """How often each message was executed in this process since it started."""
+        with self._counting:
+            return dict(self._executed)
+
+    def _count(self, message: str) -> None:
+        with self._counting:
+            if message in self._executed or self._is_message(message):
+                self._executed[message] = self._executed.get(message, 0) + 1
+
+    def _is_message(self, name: str) -> bool:
+        """Names that callers make up are not counted: there is no end of them."""
+        return name in (*MESSAGES, "RetrieveMultiple", EXECUTE_ASYNC) or name in self.registry.cached().messages
 
     def reads_plainly(self, table: str) -> bool:
         """Whether nobody's code runs when records of a table are read."""

@@ -122,6 +122,7 @@ def serving(url: str, *options: str) -> Iterator[Serving]:
             service.stop()
 
 
-OPEN_JOBS = "asyncoperations?$apply=filter(statecode lt 3)/aggregate($count as n)"
+OPEN_JOBS = "asyncoperations?$apply=filter(statecode lt 3 and recurrencepattern eq null)/aggregate($count as n)"
+"""Without schedules, which stay open: those of the platform are always there."""
 LOCKED_JOBS = "asyncoperations?$apply=filter(statecode eq 2)/aggregate($count as n)"
 ALL_JOBS = "asyncoperations?$apply=aggregate($count as n)"

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 T = TypeVar("T")
@@ -25,6 +25,19 @@ Dialect = Literal["sqlite", "postgres"]
 SUM_OVERFLOW = "A number of the answer, such as a sum, does not fit into 64 bits."
 SUM_OVERFLOW_CODE = 0x80041136
 """Dataverse's SqlArithmeticOverflow."""
+
+
+class Space(NamedTuple):
+    """What a database takes up on its disk, in bytes. free: how much is left there; None where it cannot be seen from here."""
+
+    database: int
+    log: int
+    files: int
+    free: int | None
+
+    @property
+    def total(self) -> int:
+        return self.database + self.log + self.files
 
 
 class Reader(Protocol):
@@ -167,6 +180,10 @@ class Store(Protocol):
 
     def sweep_files(self, now: datetime) -> int:
         """Remove files that no fileattachment mentions and no unit is about to; returns how many. At any time."""
+        ...
+
+    def space(self) -> Space:
+        """What the database takes up on its disk, payload files included."""
         ...
 
     def close(self) -> None:

@@ -57,6 +57,16 @@ class FileFolder:
             (self._path / str(file_id)).unlink(missing_ok=True)
             (self._path / f"{file_id}.part").unlink(missing_ok=True)
 
+    def size(self) -> int:
+        """Bytes of all files."""
+        if not self._path.is_dir():
+            return 0
+        total = 0
+        for entry in os.scandir(self._path):
+            with contextlib.suppress(FileNotFoundError):  # forgotten meanwhile
+                total += entry.stat().st_size
+        return total
+
     def batches(self) -> Iterator[list[UUID]]:
         """The ids of all files, finished or not, at most 500 at a time."""
         if not self._path.is_dir():

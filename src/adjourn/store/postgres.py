@@ -23,7 +23,7 @@ from adjourn import config, errors, runtime
 from adjourn.errors import AdjournError, Busy, InvalidRequest
 from adjourn.metadata.values import moment_text
 from adjourn.store import faults, migrations, statements
-from adjourn.store.contract import SUM_OVERFLOW, SUM_OVERFLOW_CODE, Dialect, Row, Transaction
+from adjourn.store.contract import SUM_OVERFLOW, SUM_OVERFLOW_CODE, Dialect, Row, Space, Transaction
 from adjourn.store.postgres_text import adapt, translated
 from adjourn.store.postgres_units import Connection, PostgresReader, PostgresTransaction
 from adjourn.store.postgres_wake import Wake
@@ -199,6 +199,11 @@ class PostgresStore:
             return sum(ordinal == 0 for (ordinal,) in tx.rows(statements.CHUNK_SWEEP))
 
         return self.write(unit)
+
+    def space(self) -> Space:
+        """Payload files lie in a table; the disk is the server's, and no client sees how full it is."""
+        with self.read() as reader:
+            return Space(int(reader.rows(statements.DATABASE_SIZE)[0][0]), 0, 0, None)
 
     def close(self) -> None:
         if self._closed:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
@@ -27,7 +28,7 @@ from adjourn.errors import InvalidRequest
 from adjourn.metadata.text import SCALAR_FUNCTIONS
 from adjourn.metadata.values import moment_text
 from adjourn.store import lock_files, migrations, statements
-from adjourn.store.contract import SUM_OVERFLOW, SUM_OVERFLOW_CODE, Dialect, Transaction
+from adjourn.store.contract import SUM_OVERFLOW, SUM_OVERFLOW_CODE, Dialect, Space, Transaction
 from adjourn.store.files import FileFolder
 from adjourn.store.sqlite_units import SqliteReader, SqliteTransaction
 from adjourn.store.turn import Turn
@@ -246,6 +247,10 @@ class SqliteStore:
                 removed += len(orphans) - len(mentioned)
         return removed
 
+    def space(self) -> Space:
+        free = shutil.disk_usage(self.path.parent).free
+        return Space(_size(self.path), _size(Path(f"{self.path}-wal")), self.files.size(), free)
+
     def close(self) -> None:
         if self._closed:
             return
@@ -308,3 +313,10 @@ class SqliteStore:
                 connection.execute("COMMIT")
         finally:
             self._turn.release()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -52,3 +52,6 @@ WORKER_LIVING = (
 
 # PostgreSQL: wake supervisors on other hosts.
 NOTIFY = "SELECT pg_notify(:channel, :sender)"
+
+# PostgreSQL: what the database takes up on its disk.
+DATABASE_SIZE = "SELECT pg_database_size(current_database())"

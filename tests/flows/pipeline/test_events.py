@@ -138,12 +138,6 @@ def test_registering_again_changes_nothing(service: Service, steps: Service) -> 
     assert service.registry.refresh().version == version
 
 
-def test_what_cannot_be_enqueued_yet_is_refused_by_name(org: Client) -> None:
-    with pytest.raises(adjourn.NotSupported, match="recurrence"):
-        org.enqueue(plugins.add.request(1, 2), recurrence="FREQ=DAILY;")
-    assert org.retrieve_multiple("asyncoperations?$select=name") == []
-
-
 def test_steps_of_operations_inside_others_never_run_on_the_writer_s_thread(org: Client, steps: Service) -> None:
     """An Upsert creates, a Delete deletes what hangs on it, a CreateMultiple creates: their steps are user code too."""
     threads: set[str] = set()
