@@ -13,6 +13,9 @@ import dataclasses
 from collections.abc import Sequence
 from uuid import UUID
 
+import msgspec
+
+from adjourn import config
 from adjourn.errors import InvalidRequest
 from adjourn.jobs.model import BULK_DELETE, BULK_DELETE_RUN, ClaimedJob
 from adjourn.metadata.model import Catalog, Reference, Table
@@ -20,11 +23,11 @@ from adjourn.metadata.privileges import Depth
 from adjourn.operations import chunks
 from adjourn.operations.chunks import Chunk, Item, Progress, failure_of
 from adjourn.operations.task import Task, data_of
-from adjourn.pipeline import bulk_delete, system_jobs
+from adjourn.pipeline import bulk_delete, retention, system_jobs
 from adjourn.pipeline.bulk_delete import Order
 from adjourn.pipeline.call import Call, Request
 from adjourn.pipeline.context import ASYNCHRONOUS, SYNCHRONOUS
-from adjourn.query import result, security
+from adjourn.query import result, security, write
 from adjourn.query.compile import compile
 from adjourn.query.security import Caller
 from adjourn.query.tree import Condition, Page, Query
@@ -41,12 +44,25 @@ def prepare(job: ClaimedJob, service: Service, inline: bool) -> Task:
     order = bulk_delete.order_of(data_of(job, service))
 
     def own(call: Call) -> object:
+        nonlocal order
+        if order.Retention:
+            kept = _settings(service)
+            if not kept.EnableSystemJobCleanup:
+                return "Nothing is deleted: EnableSystemJobCleanup is false."
+            order = msgspec.structs.replace(order, QuerySet=retention.queries(kept))
         if order.Options.get("RunJobForSandbox"):
             call = dataclasses.replace(call, bypassed=frozenset((SYNCHRONOUS, ASYNCHRONOUS)))
         queries = bulk_delete.parsed(order, service.catalog)
         return chunks.run(service, job, call, BulkDelete(job, call.caller, service.catalog, order, queries))
 
     return Task(job.owner.id if job.owner.table == "systemuser" else job.created_by, own=own)
+
+
+def _settings(service: Service) -> retention.Settings:
+    organization = service.catalog.table("organization")
+    with service.store.read() as reader:
+        row = write.fetch(reader, organization, UUID(config.ORGANIZATION_ID), (retention.COLUMN,))
+    return retention.settings(row[retention.COLUMN] if row else None)
 
 
 class BulkDelete:

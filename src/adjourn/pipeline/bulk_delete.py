@@ -66,6 +66,8 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     CCRecipients: tuple[tuple[str, str], ...] = ()
     RunNow: bool = False
     Options: Mapping[str, bool] = {}
+    Retention: bool = False
+    """The queries are those of the organization's settings when it runs (`pipeline.retention`)."""
     ScheduleId: str | None = None
     """The recurring job of which this one is a run; itself, for that one."""
 

@@ -14,7 +14,7 @@ from uuid import UUID
 from adjourn import config, runtime
 from adjourn.errors import InvalidRequest, NotSupported
 from adjourn.metadata.model import Catalog, Reference
-from adjourn.pipeline import access, bulk_delete, core, role_messages, step_rules, system_jobs, validate
+from adjourn.pipeline import access, bulk_delete, core, retention, role_messages, step_rules, system_jobs, validate
 from adjourn.pipeline.call import Request
 from adjourn.pipeline.prepared import Message, Prepared
 from adjourn.pipeline.read import not_found, retrieve
@@ -50,6 +50,8 @@ def _prepare_update(catalog: Catalog, request: Request) -> Prepared:
     else:
         target = validate.target(catalog, found, creating=False)
         _refuse_pointer(target.table)
+        if target.table == "organization" and retention.COLUMN in target.values:
+            retention.settings(target.values[retention.COLUMN])
     return Prepared(target.table, target.id, {**request.parameters, "Target": target})
 
 
