@@ -200,12 +200,12 @@ class Service:
         """Whether nobody's code runs when records of a table are read."""
         return not self.registry.cached().steps("RetrieveMultiple", table)
 
-    def read_file(self, file_id: UUID, call: Call) -> bytes:
-        """The content of a stored file. Raises NotFound."""
+    def read_file(self, file_id: UUID, call: Call, first: int = 0, size: int | None = None) -> bytes:
+        """The content of a stored file, or at most `size` bytes of it from the byte `first` on. Raises NotFound."""
         if call.transaction is not None:
-            return call.transaction.read_file(file_id)
+            return call.transaction.read_file(file_id, first, size)
         with self.store.read() as reader:
-            return reader.read_file(file_id)
+            return reader.read_file(file_id, first, size)
 
     def missing(self, table: Table, record_id: UUID, call: Call) -> AdjournError:
         """Why a question about one record has no answer: the caller may not read it, or there is none."""

@@ -52,8 +52,8 @@ class Reader(Protocol):
         """Rows as they come; the view stays open until the iterator ends."""
         ...
 
-    def read_file(self, file_id: UUID) -> bytes:
-        """The content of a stored file. Raises NotFound."""
+    def read_file(self, file_id: UUID, first: int = 0, size: int | None = None) -> bytes:
+        """The content of a stored file, or at most `size` bytes of it from the byte `first` on. Raises NotFound."""
         ...
 
     def files_there(self, file_ids: Sequence[UUID]) -> set[UUID]:

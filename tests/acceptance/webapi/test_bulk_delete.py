@@ -147,3 +147,59 @@ def test_both_actions_are_declared(http: httpx.Client) -> None:
     assert '<Action Name="BulkDelete">' in text
     assert 'Name="BulkDeleteResponse"' in text
     assert '<ActionImport Name="BulkDeleteCount"' in text
+
+
+@pytest.mark.requirement("M155")
+@pytest.mark.requirement("M169")
+def test_jobs_with_files_are_deleted_and_their_bytes_given_back(service: Service, http: httpx.Client) -> None:
+    """The specification's two ways to save space: everything that has a file, and everything of one name."""
+    service.register("tests.support.worker_plugins")
+    for name in ("x" * 5_000_000, "x" * 5_000_000, "small"):
+        sent = {"MessageName": "quick", "InputParameters": {"text": name}}
+        assert http.post("ExecuteAsync", json=sent).status_code == 200
+    drain(service)
+    before = service.store.space()
+    count = "asyncoperations?$apply=filter(datablobid ne null)/aggregate($count as FileStorageCount)"
+    sizes = (
+        "asyncoperations?$apply=filter(datablobid ne null)/groupby((operationtype),"
+        "aggregate(datablobid/filesizeinbytes with sum as TotalSize))"
+    )
+    assert http.get(count).json()["value"][0]["FileStorageCount"] == 2
+    assert http.get(sizes).json()["value"][0]["TotalSize"] > 10_000_000
+    condition = {"AttributeName": "datablobid", "Operator": "NotNull"}
+    jobs = {"EntityName": "asyncoperation", "Criteria": {"Conditions": [condition]}}
+    job = http.post("BulkDelete", json=body(QuerySet=[jobs])).json()["JobId"]
+    drain(service)
+    assert http.get(f"asyncoperations({job})").json()["friendlymessage"] == "2 deleted."
+    assert http.get(count).json()["value"][0]["FileStorageCount"] == 0
+    assert http.get(sizes).json()["value"] == []
+    assert http.get("fileattachments").json()["value"] == []
+    if service.store.dialect == "sqlite":
+        assert before.files > 10_000_000
+        assert service.store.space().files == 0
+    with service.store.read() as reader:
+        if reader.dialect == "postgres":
+            assert reader.rows("SELECT count(*) FROM filechunk") == [(0,)]
+    condition_of_name = "<condition attribute='name' operator='eq' value='quick'/>"
+    by_name = f"<fetch><entity name='asyncoperation'><filter>{condition_of_name}</filter></entity></fetch>"
+    job = http.post("BulkDelete", json=body(QuerySet=[by_name])).json()["JobId"]
+    drain(service)
+    told = http.get(f"asyncoperations({job})/AsyncOperation_BulkDeleteOperation").json()["value"][0]
+    assert told["successcount"] == 1
+    assert http.get("asyncoperations?$filter=name eq 'quick'").json()["value"] == []
+
+
+def test_an_order_of_many_ids_goes_to_a_file_and_is_carried_out(service: Service, http: httpx.Client) -> None:
+    """Clients name what they want deleted one by one."""
+    account = created(http, "accounts", {"name": "gone"})
+    nobody = [f"0ad10000-0000-7000-8000-{number:012x}" for number in range(80_000)]
+    queries = []
+    for ids in (nobody[:40_000], [*nobody[40_000:], account.partition("(")[2].rstrip(")")]):
+        condition = {"AttributeName": "accountid", "Operator": "In", "Values": [{"Value": found} for found in ids]}
+        queries.append({"EntityName": "account", "Criteria": {"Conditions": [condition]}})
+    answer = http.post("BulkDelete", json=body(QuerySet=queries))
+    assert answer.status_code == 200, answer.text[:500]
+    job = http.get(f"asyncoperations({answer.json()['JobId']})?$select=datablobid,data").json()
+    assert (job["datablobid"] is not None, job["data"]) == (True, None)
+    drain(service)
+    assert http.get(f"asyncoperations({answer.json()['JobId']})").json()["friendlymessage"] == "1 deleted."
