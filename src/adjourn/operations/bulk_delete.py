@@ -35,7 +35,7 @@ from adjourn.service import Service
 from adjourn.store.contract import Reader
 
 TYPES = (BULK_DELETE, BULK_DELETE_RUN)
-JOBS_TOGETHER = 100
+JOBS_TOGETHER = 50
 """System jobs in one savepoint: enough to pay its statements once for all, few enough for a chunk's 50 ms."""
 
 

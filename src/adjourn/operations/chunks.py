@@ -48,8 +48,14 @@ from adjourn.store.contract import Reader
 CHUNK_SECONDS = 0.04
 """A chunk ends after the row that passes this, so that with its commit it holds the writer for about 50 ms: longer would keep
 others from it (`config.STEP_SLOW_SECONDS`), shorter would pay for more commits."""
+YIELD_SECONDS = 0.004
+"""The same while somebody waits for the writer."""
+_REST_TIMES = 3.0
+"""After a chunk that others waited for, the runner rests so many times as long as it took: it takes a quarter of the writer at
+most, and jobs that flow are picked up as if nothing long ran."""
 READ_AHEAD_ROWS = 500
-_CHUNK_ROWS_MAX = 500
+_ROWS_FIRST, _ROWS_MAX = 20, 500
+"""How many rows a chunk is begun with: twice as many as the one before it came to."""
 _BUSY_ATTEMPTS_MAX = 8
 """How often a chunk is tried again at once while others hold what it needs, at growing distances; then the job backs off."""
 _BUSY_FIRST_SECONDS, _BUSY_LONGEST_SECONDS = 0.05, 2.0
@@ -153,6 +159,8 @@ class _Run:
         """Without the guard of each write: the chunk looks at the lease itself, once."""
         self._operation = operation
         self._items: list[Item] = []
+        self._rows = _ROWS_FIRST
+        self._waited_for = False
         self._alone = 0
         """So many of the next rows get a chunk each, because a chunk with them could not be committed."""
         self._progress = self._begun()
@@ -186,7 +194,7 @@ class _Run:
         return bool(self._items)
 
     def _next_chunk(self) -> None:
-        rows = 1 if self._alone else _CHUNK_ROWS_MAX
+        rows = 1 if self._alone else self._rows
         items = self._items[:rows]
         try:
             self._attempt(lambda: self._chunk(items))
@@ -203,7 +211,8 @@ class _Run:
     def _chunk(self, items: Sequence[Item], refused: Exception | None = None) -> None:
         """Work on rows until the time of a chunk is up. refused: why the one row cannot be worked on."""
         progress = msgspec.structs.replace(self._progress)
-        worked = 0
+        worked, seconds = 0, 0.0
+        self._waited_for = False
         with self._service.pipeline.transaction(f"{self._job.name}, a chunk of a long job") as unit:
             chunk = self._opened(unit)
             began = runtime.monotonic()
@@ -218,7 +227,8 @@ class _Run:
                 self._apply(chunk, [item for item in some if item.record in standing], progress)
                 worked += len(some)
                 faults.point("chunk row")
-                if runtime.monotonic() - began > CHUNK_SECONDS:
+                seconds = runtime.monotonic() - began
+                if self._is_over(seconds):
                     break
             progress.position = items[worked - 1].position
             self._operation.keep(chunk, progress)
@@ -227,6 +237,15 @@ class _Run:
         faults.point("chunk committed")
         self._progress = progress
         del self._items[:worked]
+        self._rows = min(max(2 * worked, _ROWS_FIRST), _ROWS_MAX)
+
+        if self._waited_for:
+            runtime.sleep(_REST_TIMES * seconds)
+
+    def _is_over(self, seconds: float) -> bool:
+        if seconds > YIELD_SECONDS and self._service.store.waited_for():
+            self._waited_for = True
+        return self._waited_for or seconds > CHUNK_SECONDS
 
     def _apply(self, chunk: Chunk, items: Sequence[Item], progress: Progress) -> None:
         if not items:

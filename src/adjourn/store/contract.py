@@ -140,6 +140,10 @@ class Store(Protocol):
         """Who holds the writer's turn now, in whatever process, and has for that long (None on PostgreSQL)."""
         ...
 
+    def waited_for(self) -> bool:
+        """Whether somebody waits for the writer's turn that the calling unit holds (PostgreSQL has none)."""
+        ...
+
     def on_failure(self, stop: Callable[[str], None]) -> None:
         """Call `stop` with the reason when nothing can be written any more until the process is started anew.
 
