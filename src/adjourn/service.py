@@ -201,10 +201,10 @@ class Service:
         """Whether nobody's code runs when records of a table are read."""
         return not self.registry.cached().steps("RetrieveMultiple", table)
 
-    def read_file(self, file_id: UUID, call: Call) -> bytes:
-        """The content of a stored file. Raises NotFound."""
+    def read_file(self, file_id: UUID, call: Call, first: int = 0, size: int | None = None) -> bytes:
+        """The content of a stored file, or at most `size` bytes of it from the byte `first` on. Raises NotFound."""
         with self.pipeline.reading(call) as reader:
-            return reader.read_file(file_id)
+            return reader.read_file(file_id, first, size)
 
     def hidden(self, query: Query, call: Call) -> UUID | None:
         """The id of the one record that a question is about, which the caller may not see; None if there is none.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from enum import IntEnum
+from typing import Any
 from uuid import uuid4
 
 import pandas
@@ -44,6 +46,34 @@ def test_many_records_in_one_request(client: DataverseClient, companies: list[st
     found = [(row["name"], row["industrycode"], row["description"]) for row in rows]
     assert found[:3] == [("Company A", 1, "first"), ("Company B", 1, "second"), ("Company C", 1, None)]
     client.records.delete("account", companies, use_bulk_delete=False)
+    assert list(client.query.builder("account").select("name").execute()) == []
+
+
+def polled(client: DataverseClient, job: str, seconds: float = 30) -> dict[str, Any]:
+    """Microsoft's samples poll the job by the JobId until its state is 3."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found: dict[str, Any] = client.records.retrieve(
+            "asyncoperation", job, select=["statecode", "statuscode", "name"]
+        )
+        if found["statecode"] == 3:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"the job stands at {found}")
+
+
+@pytest.mark.requirement("M36")
+def test_a_bulk_delete_is_started_and_polled_as_in_the_samples(client: DataverseClient, companies: list[str]) -> None:
+    """Without a word about the way, the SDK deletes several records by BulkDelete."""
+    job = client.records.delete("account", companies[:4])
+    assert job is not None
+    done = polled(client, job)
+    assert (done["statuscode"], done["name"].startswith("Bulk delete account records")) == (30, True)
+    assert [row["name"] for row in client.query.builder("account").select("name").execute()] == ["Company E"]
+    second = client.records.create("account", {"name": "Company F"})
+    job = client.dataframe.delete("account", pandas.Series([companies[4], second]))
+    assert job is not None
+    assert polled(client, job)["statuscode"] == 30
     assert list(client.query.builder("account").select("name").execute()) == []
 
 

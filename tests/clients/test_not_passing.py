@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas
 import pytest
 from dataverse_api import DataverseClient as DataverseApi
 from dataverse_api.utils.labels import define_label
@@ -83,18 +82,6 @@ def javascript(call: str, reason: str) -> NotPassing:
 
 
 LIST = (
-    NotPassing(
-        "Microsoft's SDK: records.delete of several (BulkDelete)",
-        "BulkDelete",
-        lambda place, account: sdk(place).records.delete("account", [account]),
-    ),
-    NotPassing(
-        "Microsoft's SDK: dataframe.delete of several (BulkDelete)",
-        "BulkDelete",
-        lambda place, account: sdk(place).dataframe.delete(
-            "account", pandas.Series([account, account.replace("-7", "-8", 1)])
-        ),
-    ),
     NotPassing(
         "Microsoft's SDK: query.sql", "sql", lambda place, account: sdk(place).query.sql("SELECT name FROM account")
     ),

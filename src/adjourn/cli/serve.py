@@ -16,7 +16,7 @@ from adjourn import config, runtime
 from adjourn.cli.logs import configure_logs
 from adjourn.cli.options import address, database_option, optional_address
 from adjourn.errors import InvalidRequest
-from adjourn.operations import platform
+from adjourn.operations import platform, retention
 from adjourn.runtime import memory
 from adjourn.service import Service
 from adjourn.store import sqlite_path
@@ -99,6 +99,7 @@ def serve(
             secure = run(app, *https, certificate=certificate, key=key)
             stack.callback(secure.stop)
         platform.ensure(service)
+        retention.ensure(service)
         if processes:
             supervisor = Supervisor(service, processes=processes, concurrency=concurrency)
             supervisor.start()
@@ -139,6 +140,7 @@ def work(database: str, processes: int, concurrency: int, plugins: tuple[str, ..
         for module in plugins:
             service.register(module)
         platform.ensure(service)
+        retention.ensure(service)
         supervisor = Supervisor(service, processes=processes, concurrency=concurrency)
         supervisor.start()
         click.echo("Working. Ctrl-C stops.")

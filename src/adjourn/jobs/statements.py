@@ -285,6 +285,8 @@ def statements(dialect: Dialect) -> Statements:
             f"DELETE FROM fileattachment WHERE objectidtypecode = 'asyncoperation' AND objectid {among(':ids', 'uuid')}",
             f"DELETE FROM bulkdeletefailure WHERE asyncoperationid {among(':ids', 'uuid')}",
             f"DELETE FROM bulkdeleteoperation WHERE asyncoperationid {among(':ids', 'uuid')}",
+            f"DELETE FROM activitypointer WHERE regardingobjecttypecode = 'asyncoperation' AND regardingobjectid {among(':ids', 'uuid')}",
+            f"DELETE FROM email WHERE regardingobjecttypecode = 'asyncoperation' AND regardingobjectid {among(':ids', 'uuid')}",
             f"DELETE FROM duplicaterecord WHERE asyncoperationid {among(':ids', 'uuid')}",
             f"DELETE FROM workflowlog WHERE asyncoperationid {among(':ids', 'uuid')}",
             f"DELETE FROM asyncoperation WHERE asyncoperationid {among(':ids', 'uuid')}",

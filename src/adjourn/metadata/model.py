@@ -84,7 +84,8 @@ class Column:
     """One column. `logical` is its only spelling in SQL, OData, FetchXML, Python and tests.
 
     storage: "row" lies in the table, "text" in its long-text side table, "derived" is computed by the logical table
-    (`derives` says from which column: `statecodename` from statecode, `createdbyname` from createdby).
+    (`derives` says from which column: `statecodename` from statecode, `createdbyname` from createdby), "job" is that of
+    the system job to which the row belongs (`asyncoperationid`): of a job's state there is no second copy.
     readable False: kept, but no language sees it (Dataverse's IsValidForRead false, and our internal columns).
     """
 

@@ -10,13 +10,14 @@ from collections.abc import Callable
 
 from adjourn.errors import JOB_TYPE_UNKNOWN, InvalidRequest
 from adjourn.jobs.model import EVENT, REQUEST, ClaimedJob
-from adjourn.operations import event, platform, request
+from adjourn.operations import bulk_delete, event, platform, request
 from adjourn.operations.task import Task
 from adjourn.service import Service
 
 OPERATIONS: dict[int, Callable[[ClaimedJob, Service, bool], Task]] = {
     EVENT: event.prepare,
     REQUEST: request.prepare,
+    **dict.fromkeys(bulk_delete.TYPES, bulk_delete.prepare),
     **dict.fromkeys(platform.TYPES, platform.prepare),
 }
 

@@ -99,6 +99,15 @@ def reach(flow: Flow) -> None:
             _able_to_own(flow, table, flow.inputs["Assignee"])
 
 
+def able(caller: Caller, catalog: Catalog, kind: str, table: Table) -> None:
+    """Raise PrivilegeDenied if a caller lacks a privilege for a table altogether."""
+    if caller.is_administrator:
+        return
+    refusal = _missing(caller, catalog, table, kind)
+    if refusal is not None:
+        raise refusal
+
+
 def require(reader: Reader, catalog: Catalog, caller: Caller, kind: str, table: Table, record_id: UUID | None) -> None:
     """Raise PrivilegeDenied if the caller's privilege does not reach a record. One that is not there passes: others say so."""
     if caller.is_administrator or record_id is None:

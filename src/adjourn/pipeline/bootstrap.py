@@ -14,7 +14,7 @@ from adjourn import config
 from adjourn.errors import Duplicate
 from adjourn.metadata.customizing import catalog_of
 from adjourn.metadata.model import Catalog, Reference, Table
-from adjourn.pipeline import core, stock_roles, views
+from adjourn.pipeline import bulk_delete, core, stock_roles, views
 from adjourn.pipeline.messages import MESSAGES
 from adjourn.pipeline.read import ask
 from adjourn.pipeline.record import Record
@@ -31,7 +31,7 @@ SYSTEM = UUID(config.SYSTEM_USER_ID)
 ADMINISTRATOR = UUID(config.ADMIN_USER_ID)
 DEFAULT_TEAM = uuid5(NAMESPACE, "team:default")
 PLATFORM_MESSAGES = (*MESSAGES, "RetrieveMultiple")
-_OF_NO_TABLE = ("WhoAmI", *ROLE_MESSAGES)
+_OF_NO_TABLE = ("WhoAmI", *ROLE_MESSAGES, *(message.name for message in bulk_delete.ALL))
 _UTC_TIME_ZONE_CODE = 92
 
 

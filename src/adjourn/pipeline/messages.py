@@ -14,7 +14,7 @@ from uuid import UUID
 from adjourn import config, runtime
 from adjourn.errors import InvalidRequest, NotSupported
 from adjourn.metadata.model import Catalog, Reference
-from adjourn.pipeline import access, core, role_messages, step_rules, system_jobs, validate
+from adjourn.pipeline import access, bulk_delete, core, retention, role_messages, step_rules, system_jobs, validate
 from adjourn.pipeline.call import Request
 from adjourn.pipeline.prepared import Message, Prepared
 from adjourn.pipeline.read import not_found, retrieve
@@ -50,6 +50,8 @@ def _prepare_update(catalog: Catalog, request: Request) -> Prepared:
     else:
         target = validate.target(catalog, found, creating=False)
         _refuse_pointer(target.table)
+        if target.table == "organization" and retention.COLUMN in target.values:
+            retention.settings(target.values[retention.COLUMN])
     return Prepared(target.table, target.id, {**request.parameters, "Target": target})
 
 
@@ -273,6 +275,7 @@ MESSAGES: dict[str, Message] = {
         Message("SetState", _prepare_set_state, _perform_set_state, pre_image=True, post_image=True),
         Message("WhoAmI", _prepare_who_am_i, _perform_who_am_i, reads=True),
         *role_messages.ALL,
+        *bulk_delete.ALL,
     )
 }
 """RetrieveMultiple is one more; its input is a query, see `execute.Pipeline.retrieve_multiple`."""

@@ -7,7 +7,7 @@ is decided here, and whether the job's state allows it in `jobs.states`. Source:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -110,6 +110,11 @@ def delete(tx: Transaction, job_id: UUID) -> None:
     """Delete a job in whatever state it is. Raises NotFound."""
     queue.require(tx, job_id)
     queue.delete(tx, [job_id])
+
+
+def delete_many(tx: Transaction, job_ids: Sequence[UUID]) -> None:
+    """Delete jobs in whatever states they are; those that are gone already are passed over."""
+    queue.delete(tx, job_ids)
 
 
 def check_version(tx: Transaction, job_id: UUID, if_match: frozenset[int] | str | None) -> None:

@@ -19,6 +19,14 @@ from adjourn.store.contract import Dialect
 
 COUNTS = "jobcount"
 COUNTED_TABLE = "asyncoperation"
+_OF_JOB = {
+    "statecode": "j.statecode",
+    # A bulk delete tells apart what is Waiting for a job (semantics §2).
+    "statuscode": "CASE WHEN j.statuscode = 10 AND j.waitreason = 'paused' THEN 12 "
+    "WHEN j.statuscode = 10 AND j.waitreason = 'back-off' THEN 11 ELSE j.statuscode END",
+    "nextrun": "CASE WHEN j.statecode = 1 THEN j.postponeuntil END",
+}
+"""Columns with the storage "job": what they are of the job `j`."""
 COUNTED_COLUMNS = ("ownerid", "owningbusinessunit", "statecode", "statuscode", "operationtype", "datablobid")
 
 
@@ -64,9 +72,13 @@ def column_sql(table: Table, logical: str, catalog: Catalog, dialect: Dialect, c
     if column.storage == "text":
         side = f"{table.logical}text"
         return f'(SELECT x."{logical}" FROM "{side}" AS x WHERE x."{table.logical}sequence" = s."sequence")'
+    if column.storage == "job":
+        belongs = 'j."asyncoperationid" = s."asyncoperationid"'
+        return f'(SELECT {_OF_JOB[logical]} FROM "asyncoperation" AS j WHERE {belongs})'
     base = table.columns[column.derives or ""]
     kind = column_sql(table, base.type_column, catalog, dialect, counts) if base.type_column else None
-    return name_sql(base, f's."{base.logical}"', kind, catalog, dialect)
+    value = column_sql(table, base.logical, catalog, dialect, counts)
+    return name_sql(base, value, kind, catalog, dialect)
 
 
 def name_sql(column: Column, value: str, kind: str | None, catalog: Catalog, dialect: Dialect) -> str:

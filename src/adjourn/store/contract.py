@@ -52,8 +52,12 @@ class Reader(Protocol):
         """Rows as they come; the view stays open until the iterator ends."""
         ...
 
-    def read_file(self, file_id: UUID) -> bytes:
-        """The content of a stored file. Raises NotFound."""
+    def read_file(self, file_id: UUID, first: int = 0, size: int | None = None) -> bytes:
+        """The content of a stored file, or at most `size` bytes of it from the byte `first` on. Raises NotFound."""
+        ...
+
+    def files_there(self, file_ids: Sequence[UUID]) -> set[UUID]:
+        """Which of some files there are, without reading them."""
         ...
 
 
@@ -134,6 +138,10 @@ class Store(Protocol):
 
     def holder(self, over_seconds: float = 0.0) -> str | None:
         """Who holds the writer's turn now, in whatever process, and has for that long (None on PostgreSQL)."""
+        ...
+
+    def waited_for(self) -> bool:
+        """Whether somebody waits for the writer's turn that the calling unit holds (PostgreSQL has none)."""
         ...
 
     def on_failure(self, stop: Callable[[str], None]) -> None:

@@ -42,11 +42,16 @@ class FileFolder:
             os.close(folder)
         faults.point("file renamed")
 
-    def read(self, file_id: UUID) -> bytes:
+    def read(self, file_id: UUID, first: int = 0, size: int | None = None) -> bytes:
         try:
-            return (self._path / str(file_id)).read_bytes()
+            with open(self._path / str(file_id), "rb") as file:
+                file.seek(first)
+                return file.read(-1 if size is None else size)
         except FileNotFoundError:
             raise NotFound(f"File {file_id} does not exist.") from None
+
+    def has(self, file_id: UUID) -> bool:
+        return (self._path / str(file_id)).is_file()
 
     def remove(self, file_ids: Sequence[UUID]) -> None:
         for file_id in file_ids:

@@ -130,6 +130,9 @@ class PostgresStore:
                 self.slow_units += 1
                 log.info("a unit kept its transaction open", label=label, seconds=round(seconds, 3))
 
+    def waited_for(self) -> bool:
+        return False
+
     def holder(self, over_seconds: float = 0.0) -> str | None:
         return None
 

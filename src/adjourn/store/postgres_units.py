@@ -19,6 +19,7 @@ from adjourn.store.postgres_text import translated
 
 _NOTHING: Mapping[str, Any] = {}
 _STREAM_ROWS = 1000
+_ORDINAL_MAX = 2**31 - 1
 
 
 class PostgresReader:
@@ -40,11 +41,18 @@ class PostgresReader:
             cursor.execute(translated(sql), parameters)
             yield from cursor
 
-    def read_file(self, file_id: UUID) -> bytes:
-        chunks = self.rows(statements.CHUNK_READ, {"id": str(file_id)})
-        if not chunks:
+    def read_file(self, file_id: UUID, first: int = 0, size: int | None = None) -> bytes:
+        low, skipped = divmod(first, config.FILE_CHUNK_BYTES)
+        high = (first + size) // config.FILE_CHUNK_BYTES if size is not None else _ORDINAL_MAX
+        chunks = self.rows(statements.CHUNK_READ, {"id": str(file_id), "low": low, "high": high})
+        if not chunks and not self.files_there([file_id]):
             raise NotFound(f"File {file_id} does not exist.")
-        return b"".join(chunk for (chunk,) in chunks)
+        content = b"".join(chunk for (chunk,) in chunks)
+        return content[skipped : None if size is None else skipped + size] if skipped or size is not None else content
+
+    def files_there(self, file_ids: Sequence[UUID]) -> set[UUID]:
+        rows = self.rows(statements.CHUNKS_THERE, {"ids": [str(file_id) for file_id in file_ids]})
+        return {UUID(row[0]) if isinstance(row[0], str) else row[0] for row in rows}
 
 
 class PostgresTransaction(PostgresReader):

@@ -168,6 +168,9 @@ class SqliteStore:
     def transaction(self, label: str) -> AbstractContextManager[SqliteTransaction]:
         return self._writer.transaction(label)
 
+    def waited_for(self) -> bool:
+        return self._turn.waited_for()
+
     def holder(self, over_seconds: float = 0.0) -> str | None:
         return self._turn.holder(over_seconds)
 

@@ -37,8 +37,11 @@ class SqliteReader:
     def stream(self, sql: str, parameters: Parameters = _NOTHING) -> Iterator[Row]:
         return iter(self._ask(sql, parameters))
 
-    def read_file(self, file_id: UUID) -> bytes:
-        return self._files.read(file_id)
+    def read_file(self, file_id: UUID, first: int = 0, size: int | None = None) -> bytes:
+        return self._files.read(file_id, first, size)
+
+    def files_there(self, file_ids: Sequence[UUID]) -> set[UUID]:
+        return {file_id for file_id in file_ids if self._files.has(file_id)}
 
     def overdue(self) -> bool:
         """Asked by SQLite in the middle of a statement: True ends it."""

@@ -31,7 +31,8 @@ MIGRATION_LOCK = "SELECT pg_advisory_xact_lock(4700001)"
 
 # PostgreSQL: files in pieces.
 CHUNK_WRITE = "INSERT INTO filechunk (fileattachmentid, ordinal, content) VALUES (:id::uuid, :ordinal, :content)"
-CHUNK_READ = "SELECT content FROM filechunk WHERE fileattachmentid = :id::uuid ORDER BY ordinal"
+CHUNK_READ = "SELECT content FROM filechunk WHERE fileattachmentid = :id::uuid AND ordinal BETWEEN :low AND :high ORDER BY ordinal"
+CHUNKS_THERE = "SELECT fileattachmentid FROM filechunk WHERE fileattachmentid = ANY(:ids::uuid[]) AND ordinal = 0"
 CHUNK_DELETE = "DELETE FROM filechunk WHERE fileattachmentid = ANY(:ids::uuid[])"
 CHUNK_SWEEP = (
     "DELETE FROM filechunk c WHERE NOT EXISTS "

@@ -52,9 +52,15 @@ class Turn:
         self._kept = False
         self._own_commits = 0
         self._owner: int | None = None
+        self._waiting: dict[int, bool] = {}
+        """Threads of this process that wait; by identity, because a count would need a lock of its own."""
         self._limit_seconds = config.TURN_WAIT_SECONDS_MAX
         self.label: str | None = None
         self.since = 0.0
+
+    def waited_for(self) -> bool:
+        """Whether another thread, or another process, waits for it."""
+        return bool(self._waiting) or self._others_wait()
 
     def held_here(self) -> bool:
         """Whether the calling thread holds it."""
@@ -138,9 +144,17 @@ class Turn:
         A thread that its own parent waits for, inside a lone unit, would wait for ever: whoever finds a holder beyond
         its limit gives up, which sets that parent free.
         """
+        if self._lock.acquire(0):
+            return
+        me = runtime.current()
+        self._waiting[me] = True
+        try:
+            self._wait_for_lock(until, wait_seconds)
+        finally:
+            self._waiting.pop(me, None)
+
+    def _wait_for_lock(self, until: float, wait_seconds: float) -> None:
         while True:
-            if self._lock.acquire(0):
-                return
             label, since, now = self.label, self.since, runtime.monotonic()
             overdue = since + self._limit_seconds + _OVERDUE_SECONDS if label is not None else until
             if self._lock.acquire(max(0.001, min(until, overdue) - now)):

@@ -143,7 +143,9 @@ def located(service: Service, call: Call, file_id: UUID) -> tuple[Stored, list[P
 def read(service: Service, call: Call, pieces: Sequence[Piece], first: int, last: int) -> Iterator[bytes]:
     """The bytes from `first` to `last`, a piece at a time. Raises NotFound when the file went away meanwhile."""
     for piece, begin, end in uploads.slices(pieces, first, last):
-        yield service.read_file(piece, call)[begin:end]
+        # A job's file is one piece, however large: what is in memory at a time is not.
+        for start in range(begin, end, config.FILE_PIECE_BYTES):
+            yield service.read_file(piece, call, start, min(config.FILE_PIECE_BYTES, end - start))
 
 
 def _content(

@@ -20,7 +20,16 @@ from adjourn.pipeline.call import Request
 from adjourn.pipeline.handlers import RECORD, RECORDS
 from adjourn.pipeline.record import Record
 from adjourn.service import EXECUTE_ASYNC, MessageInfo, Service
-from adjourn.webapi import definition_write, explain_job, file_blocks, metadata_changes, resource, search, url
+from adjourn.webapi import (
+    bulk_delete,
+    definition_write,
+    explain_job,
+    file_blocks,
+    metadata_changes,
+    resource,
+    search,
+    url,
+)
 from adjourn.webapi.addresses import Addresses
 from adjourn.webapi.exchange import Answer, Exchange, json_answer, json_object, no_content
 from adjourn.webapi.organization_functions import ORGANIZATION_FUNCTIONS
@@ -52,7 +61,16 @@ EXECUTE_ASYNC_PARAMETERS = (
 def names(service: Service) -> list[str]:
     """Everything that can be called without a record."""
     own = (name for name, info in service.messages().items() if info.table is None)
-    return [*FUNCTIONS, METADATA_CHANGES, EXECUTE_ASYNC, CREATE_ENTITIES, search.NAME, *file_blocks.ACTIONS, *own]
+    return [
+        *FUNCTIONS,
+        METADATA_CHANGES,
+        EXECUTE_ASYNC,
+        CREATE_ENTITIES,
+        search.NAME,
+        *file_blocks.ACTIONS,
+        *bulk_delete.ACTIONS,
+        *own,
+    ]
 
 
 def described(service: Service) -> list[MessageInfo]:
@@ -64,6 +82,7 @@ def described(service: Service) -> list[MessageInfo]:
         for name, (accepted, _) in FUNCTIONS.items()
     ]
     blocks = [MessageInfo(name, accepted) for name, (accepted, _) in file_blocks.ACTIONS.items()]
+    blocks += [MessageInfo(name, accepted) for name, accepted in bulk_delete.ACTIONS.items()]
     own = [info for info in service.messages().values() if info.table is None]
     ours = (MessageInfo(EXECUTE_ASYNC, EXECUTE_ASYNC_PARAMETERS), MessageInfo(search.NAME, search.PARAMETERS))
     return [*functions, *blocks, *ours, *own]
@@ -109,6 +128,8 @@ def call_action(exchange: Exchange, service: Service, segment: Segment) -> Answe
         return _response(exchange, name, search.call(exchange, service, _body(exchange)))
     if name == EXECUTE_ASYNC:
         given = _execute_async(_body(exchange), exchange, service)
+    elif name in bulk_delete.ACTIONS:
+        given = bulk_delete.parameters(_body(exchange), exchange, service)
     else:
         assert info is not None
         given = parameters(exchange, service, segment, info)

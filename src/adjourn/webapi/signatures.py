@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from adjourn.pipeline import bulk_delete
 from adjourn.pipeline.handlers import RECORD, RECORDS
 from adjourn.service import EXECUTE_ASYNC, MessageInfo, Service
 from adjourn.webapi import bound, operations
@@ -16,7 +17,12 @@ from adjourn.webapi import bound, operations
 OPEN = "mscrm.expando"
 """Any JSON object."""
 _ANY_RECORD = "mscrm.crmbaseentity"
-_TYPES = {"Edm.Untyped": OPEN, RECORD: _ANY_RECORD, RECORDS: f"Collection({_ANY_RECORD})"}
+_TYPES = {
+    "Edm.Untyped": OPEN,
+    "Collection(Edm.Untyped)": f"Collection({OPEN})",
+    RECORD: _ANY_RECORD,
+    RECORDS: f"Collection({_ANY_RECORD})",
+}
 """Types of parameters that are called otherwise in the document."""
 
 Properties = tuple[tuple[str, str], ...]
@@ -40,6 +46,8 @@ RESPONSES: Mapping[str, Properties | None] = {
         ("History", f"Collection({OPEN})"),
     ),
     EXECUTE_ASYNC: (("AsyncJobId", "Edm.Guid"),),
+    bulk_delete.NAME: (("JobId", "Edm.Guid"),),
+    bulk_delete.COUNT: (("Count", "Edm.Int64"), ("Counts", "Collection(Edm.Int64)")),
     operations.CREATE_ENTITIES: None,
     "CreateMultiple": (("Ids", "Collection(Edm.Guid)"),),
     "UpdateMultiple": None,

@@ -1,6 +1,6 @@
 """What must be done again and again: a table of functions `duty(now) -> next moment`, run by one loop.
 
-Promote what is due, beat, rescue the jobs of the dead, fold the counts, sweep forgotten files, see
+Promote what is due, beat, rescue the jobs of the dead, fold the counts, sweep forgotten files, mend orphans, see
 what was registered. Each is safe to run on any
 number of hosts at once.
 """
@@ -16,12 +16,14 @@ import structlog
 
 from adjourn import config
 from adjourn.jobs import queue, schedules
+from adjourn.operations import orphans
 from adjourn.service import Service
 
 log = structlog.get_logger("adjourn.duties")
 Duty = Callable[[datetime], datetime]
 _PROMOTE_BATCH = 1000
 _SWEEP_FILES_SECONDS = 600.0
+_ORPHANS_FIRST_SECONDS = 900.0
 
 
 ALONE = ("promote_due", "beat")
@@ -95,6 +97,16 @@ def duties(
             log.info("removed forgotten files", files=removed)
         return now + timedelta(seconds=_SWEEP_FILES_SECONDS)
 
+    looked: list[datetime] = []
+
+    def look_for_orphans(now: datetime) -> datetime:
+        if not looked:
+            # Not while everything starts: there is no hurry.
+            looked.append(now)
+            return now + timedelta(seconds=_ORPHANS_FIRST_SECONDS)
+        orphans.scan(service, now)
+        return now + orphans.EVERY
+
     def configuration(now: datetime) -> datetime:
         # What runs leave a trace log, which steps there are: changed by whom, and in which process, ever.
         service.registry.refresh()
@@ -107,4 +119,5 @@ def duties(
         "fold": fold,
         "sweep_files": sweep_files,
         "configuration": configuration,
+        "orphans": look_for_orphans,
     }

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from typing import Any
+from unittest import mock
 
 import httpx
 import pytest
@@ -188,6 +189,22 @@ def test_data_over_4_mb_is_read_back_from_its_file(http: httpx.Client) -> None:
     assert attachment["filesizeinbytes"] == len(expected)
     small = http.get(f"{enqueued(http)}?$select=data,datablobid").json()
     assert small["datablobid"] is None
+
+
+def test_the_data_of_a_job_is_sent_in_pieces_and_in_part(http: httpx.Client) -> None:
+    """However large a payload is, only a piece of it is in memory at a time; and whoever wants a part gets that."""
+    job = enqueued(http, InputParameters={"name": "ä" * 4_500_000})
+    expected = ('{"name":"' + "ä" * 4_500_000 + '"}').encode()
+    with mock.patch.object(Service, "read_file", autospec=True, side_effect=Service.read_file) as reads:
+        with http.stream("GET", f"{job}/data/$value") as answer:
+            assert int(answer.headers["content-length"]) == len(expected)
+            digest = hashlib.sha256()
+            for part in answer.iter_bytes():
+                digest.update(part)
+        assert digest.digest() == hashlib.sha256(expected).digest()
+        assert [call.args[4] for call in reads.call_args_list] == [4_194_304, 4_194_304, len(expected) - 2 * 4_194_304]
+    answer = http.get(f"{job}/data/$value", headers={"Range": "bytes=4194300-4194310"})
+    assert (answer.status_code, answer.content) == (206, expected[4_194_300:4_194_311])
 
 
 def test_execute_async_postpones_and_serializes(http: httpx.Client, account: str) -> None:

@@ -42,6 +42,30 @@ def test_a_file_comes_back_as_it_was(store: Store, size: int) -> None:
         assert reader.read_file(file_id) == content
 
 
+CHUNK = config.FILE_CHUNK_BYTES
+
+
+@pytest.mark.parametrize(
+    ("first", "size"),
+    [
+        (0, 10),
+        (CHUNK - 5, 10),
+        (CHUNK, CHUNK),
+        (CHUNK + 3, None),
+        (2 * CHUNK + 1, 7),
+        (2 * CHUNK + 7, 100),
+        (3 * CHUNK, 5),
+    ],
+)
+def test_a_part_of_a_file_can_be_read(store: Store, first: int, size: int | None) -> None:
+    file_id, content = runtime.new_id(), os.urandom(2 * CHUNK + 9)
+    store.write(lambda tx: tx.write_file(file_id, content))
+    with store.read() as reader:
+        assert reader.read_file(file_id, first, size) == content[first : None if size is None else first + size]
+        with pytest.raises(NotFound):
+            reader.read_file(runtime.new_id(), first, size)
+
+
 def test_a_unit_reads_the_file_that_it_wrote(store: Store) -> None:
     file_id = runtime.new_id()
     with store.transaction("t") as tx:

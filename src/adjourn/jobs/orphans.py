@@ -1,0 +1,91 @@
+"""Finding and mending orphans, a few at a time: rows and files whose job is gone, jobs whose file is.
+
+A crash leaves none of them (each is written and removed with its job, in one transaction); a restored file system, a hand
+in the database, or a defect may. What has no owner is removed; a job whose data is lost says so no longer, and is named in
+the log. Nobody is hindered: questions go over a reader's view, and each mending is one short unit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from adjourn.jobs import orphan_statements as sql
+from adjourn.jobs.orphan_statements import FIRST_ID, Kind
+from adjourn.store.contract import Reader, Store, Transaction
+
+FOUND_TOGETHER = 500
+SEQUENCES_TOGETHER = 100_000
+"""How many jobs' texts are looked at in one question: some tens of milliseconds."""
+LOST_BYTES = "file of a job whose bytes are lost"
+TOKENS_TOGETHER = 1_000
+
+
+def scan(store: Store) -> dict[str, list[str]]:
+    """Find and mend all; the keys of what was mended, by kind, at most the first hundred of each named."""
+    mended: dict[str, list[str]] = {}
+    for kind in sql.kinds(store.dialect):
+        for keys in _found(store, kind):
+            if store.write(partial(_mend, statement=kind.mend, keys=keys)):
+                mended.setdefault(kind.name, []).extend(str(key) for key in keys)
+    for lost in _lost_files(store):
+        store.write(partial(_forget, lost=lost))
+        mended.setdefault(LOST_BYTES, []).extend(str(key) for key in lost)
+    statement = sql.forget_tokens(store.dialect)
+    while statement and store.write(lambda tx: tx.execute(statement, {"limit": TOKENS_TOGETHER})) == TOKENS_TOGETHER:
+        pass
+    return mended
+
+
+def _found(store: Store, kind: Kind) -> Iterator[list[Any]]:
+    after: Any = 0 if kind.by_sequence else FIRST_ID
+    last = 0
+    if kind.by_sequence:
+        with store.read() as reader:
+            last = reader.rows(sql.last_sequence(reader.dialect))[0][0] or 0
+    while True:
+        parameters = {"after": after, "limit": FOUND_TOGETHER}
+        if kind.by_sequence:
+            parameters["until"] = after + SEQUENCES_TOGETHER
+        with store.read() as reader:
+            keys = [row[0] for row in reader.rows(kind.find, parameters)]
+        if keys:
+            yield keys
+        if len(keys) == FOUND_TOGETHER:
+            after = keys[-1]
+        elif kind.by_sequence and parameters["until"] < last:
+            after = parameters["until"]
+        else:
+            return
+
+
+def _lost_files(store: Store) -> Iterator[list[UUID]]:
+    after = FIRST_ID
+    while True:
+        with store.read() as reader:
+            rows = reader.rows(sql.files_found(reader.dialect), {"after": after, "limit": FOUND_TOGETHER})
+            found = [UUID(row[0]) for row in rows]
+            there = reader.files_there(found)
+        lost = [file_id for file_id in found if file_id not in there]
+        if lost:
+            yield lost
+        if len(found) < FOUND_TOGETHER:
+            return
+        after = str(found[-1])
+
+
+def _mend(tx: Transaction, statement: str, keys: Sequence[Any]) -> int:
+    return tx.execute(statement, {"keys": _listed(tx, keys)})
+
+
+def _forget(tx: Transaction, lost: Sequence[UUID]) -> None:
+    keys = _listed(tx, [str(file_id) for file_id in lost])
+    for statement in sql.forget_files(tx.dialect):
+        tx.execute(statement, {"keys": keys})
+
+
+def _listed(reader: Reader, keys: Sequence[Any]) -> Any:
+    return list(keys) if reader.dialect == "postgres" else json.dumps(list(keys))

@@ -1,0 +1,430 @@
+"""The messages BulkDelete and BulkDeleteCount: their parameters, the job that they make, and the rows that tell of it.
+
+BulkDelete makes a system job of type 13 and, beside it, a `bulkdeleteoperation`. What the job then does stands in
+`operations.bulk_delete`; what it writes of its results is written by the functions below. Its `data` is one JSON object,
+`Order`, with the queries as FetchXML. BulkDeleteCount, adjourn's own, says how many records the same queries find now.
+Source: messages.md, "BulkDelete"; security.md, "Bulk delete"; semantics §8.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid5
+
+import msgspec
+
+from adjourn import errors, runtime
+from adjourn.errors import InvalidRequest, NotSupported
+from adjourn.jobs import queue, recurrence_rule
+from adjourn.jobs.model import BULK_DELETE, NewJob
+from adjourn.metadata import values
+from adjourn.metadata.model import Catalog, Reference, Table
+from adjourn.metadata.privileges import BULK_DELETE as PRIVILEGE
+from adjourn.pipeline import access, core, system_jobs, validate
+from adjourn.pipeline.call import Request
+from adjourn.pipeline.prepared import Message, Prepared
+from adjourn.pipeline.record import Record
+from adjourn.query import expression, fetchxml, result, write
+from adjourn.query.compile import compile
+from adjourn.query.print_fetchxml import print_fetchxml
+from adjourn.query.resolve import resolve
+from adjourn.query.security import Caller
+from adjourn.query.tree import Attribute, Condition, Filter, Link, Page, Query
+from adjourn.store.contract import Reader, Transaction
+
+if TYPE_CHECKING:
+    from adjourn.pipeline.execute import Flow
+
+NAME, COUNT = "BulkDelete", "BulkDeleteCount"
+TABLE, FAILURE = "bulkdeleteoperation", "bulkdeletefailure"
+REQUIRED = (
+    "QuerySet", "JobName", "SendEmailNotification", "ToRecipients", "CCRecipients", "RecurrencePattern", "StartDateTime",
+)  # fmt: skip
+OPTIONAL = ("SourceImportId", "RunNow", "Options")
+OPTIONS = ("CanRecoverDeletedRecords", "RunJobForSandbox")
+QUERIES_MAX = 100
+"""In one QuerySet."""
+RECIPIENTS_MAX = 100
+RUN_NOW_ROWS_MAX = 1_000_000
+"""What "Immediately" deletes in one run (semantics §8)."""
+ADDRESSES = {"systemuser": "internalemailaddress", "contact": "emailaddress1", "account": "emailaddress1"}
+"""Who can get an e-mail, and the column of his address."""
+INVALID_RECIPIENT = 0x80048422
+_SYSTEM_JOBS_ONLY = 0x80040203
+_ERROR_CHARACTERS_MAX = 512
+
+
+class Order(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a bulk delete job is to do: its `data`. Recipients are (table, id) pairs."""
+
+    QuerySet: tuple[str, ...]
+    SendEmailNotification: bool = False
+    ToRecipients: tuple[tuple[str, str], ...] = ()
+    CCRecipients: tuple[tuple[str, str], ...] = ()
+    RunNow: bool = False
+    Options: Mapping[str, bool] = {}
+    Retention: bool = False
+    """The queries are those of the organization's settings when it runs (`pipeline.retention`)."""
+    ScheduleId: str | None = None
+    """The recurring job of which this one is a run; itself, for that one."""
+
+    @property
+    def recipients(self) -> Iterator[Reference]:
+        yield from (Reference(table, UUID(key)) for table, key in (*self.ToRecipients, *self.CCRecipients))
+
+
+def order_of(text: str) -> Order:
+    """A job's data as its order. Raises InvalidRequest for what is none."""
+    try:
+        return msgspec.json.decode(text, type=Order)
+    except msgspec.DecodeError as error:
+        raise InvalidRequest(f"The job's data is no order of a bulk delete: {error}", code=0x80044304) from error
+
+
+# The queries
+
+
+def queries_of(found: Any, catalog: Catalog) -> tuple[Query, ...]:
+    """A QuerySet, checked against the metadata. Raises QueryError, InvalidRequest, NotSupported."""
+    given = found if isinstance(found, list | tuple) else None
+    if given is None or not 1 <= len(given) <= QUERIES_MAX:
+        raise InvalidRequest(
+            f"Parameter 'QuerySet' must be an array of 1 to {QUERIES_MAX} queries, found {values.shown(found)}."
+        )
+    queries = tuple(expression.parse(item, catalog) for item in given)
+    for query in queries:
+        table = catalog.table(query.table)
+        if "Delete" not in table.messages:
+            raise NotSupported(f"Rows of table '{table.logical}' cannot be deleted.", status=400)
+        if query.aggregate or any(column.aggregate for column in query.columns):
+            raise InvalidRequest("A query of a bulk delete finds records: it cannot aggregate.")
+        if query.page != Page():
+            raise InvalidRequest("A query of a bulk delete finds all its records: it cannot ask for a page; use top.")
+        resolve(bare(query, table), catalog)
+    return queries
+
+
+def bare(query: Query, table: Table) -> Query:
+    """The same question, asking for nothing but the records' keys, in its own order where there is no link."""
+    links = tuple(_unread(link) for link in query.links)
+    return dataclasses.replace(
+        query,
+        columns=(Attribute(table.primary_id),),
+        all_columns=False,
+        links=links,
+        orders=() if links else query.orders,
+        distinct=False,
+        page=Page(),
+        total=False,
+    )
+
+
+def _unread(link: Link) -> Link:
+    links = tuple(_unread(inner) for inner in link.links)
+    return dataclasses.replace(link, columns=(), all_columns=False, orders=(), links=links)
+
+
+def narrowed(query: Query, *conditions: Condition) -> Query:
+    """The same question with more conditions."""
+    parts = (*((query.filter,) if query.filter is not None else ()), *conditions)
+    return dataclasses.replace(query, filter=Filter("and", parts)) if parts else query
+
+
+def counted(query: Query, catalog: Catalog, caller: Caller, reader: Reader, now: datetime) -> int:
+    """How many records a question finds for a caller."""
+    table = catalog.table(query.table)
+    bared = bare(query, table)
+    several = bool(bared.links)
+    count = Attribute(table.primary_id, "n", aggregate="countcolumn" if several else "count", distinct=several)
+    asked = dataclasses.replace(bared, columns=(count,), orders=(), aggregate=True, top=None)
+    rows = result.run(compile(asked, catalog, caller, reader.dialect, now), reader).rows
+    found = int(rows[0][0] or 0) if rows else 0
+    return min(found, query.top) if query.top is not None else found
+
+
+# The messages
+
+
+def _prepare(catalog: Catalog, request: Request) -> Prepared:
+    given = request.parameters
+    validate.parameters(NAME, given, REQUIRED, OPTIONAL)
+    for name in REQUIRED:
+        if given[name] is None:
+            raise InvalidRequest(f"Message '{NAME}' needs parameter '{name}'; it must not be null.")
+    queries = queries_of(given["QuerySet"], catalog)
+    name = given["JobName"]
+    if not isinstance(name, str) or not 0 < len(name) <= 256:
+        raise InvalidRequest("Parameter 'JobName' must be a text of 1 to 256 characters.", code=errors.STRING_TOO_LONG)
+    if given.get("SourceImportId") is not None:
+        raise NotSupported(
+            "Parameter 'SourceImportId' is not supported: there are no imports whose rows could be told apart.",
+            status=400,
+        )
+    notify, now = _boolean(given, "SendEmailNotification"), _boolean(given, "RunNow")
+    recipients = {key: _recipients(given[key], key) for key in ("ToRecipients", "CCRecipients")}
+    if notify and not recipients["ToRecipients"]:
+        raise InvalidRequest(
+            "Parameter 'ToRecipients' must name somebody, because 'SendEmailNotification' is true.",
+            code=INVALID_RECIPIENT,
+        )
+    if now:
+        _immediately(queries, given)
+    pattern, start = given["RecurrencePattern"], values.moment(given["StartDateTime"], "StartDateTime")
+    if not isinstance(pattern, str):
+        raise InvalidRequest("Parameter 'RecurrencePattern' must be a text; \"\" for a job that runs once.")
+    if pattern:
+        recurrence_rule.parse(pattern)
+    order = Order(
+        tuple(print_fetchxml(query, catalog) for query in queries),
+        notify,
+        recipients["ToRecipients"],
+        recipients["CCRecipients"],
+        now,
+        _options(given.get("Options")),
+    )
+    inputs = {**given, "QuerySet": queries, "StartDateTime": start, "Order": order}
+    return Prepared(None, None, inputs)
+
+
+def _perform(flow: Flow) -> dict[str, Any]:
+    inputs = flow.inputs
+    queries: Sequence[Query] = inputs["QuerySet"]
+    order: Order = inputs["Order"]
+    if not flow.privileged:
+        for query in queries:
+            for kind in ("Delete", "Read"):
+                access.able(flow.call.caller, flow.catalog, kind, flow.catalog.table(query.table))
+    for recipient in order.recipients:
+        if not write.exists(flow.tx, flow.catalog.table(recipient.table), recipient.id):
+            raise InvalidRequest(
+                f"There is no {recipient.table} {recipient.id} to send an e-mail to.", code=INVALID_RECIPIENT
+            )
+    pattern = inputs["RecurrencePattern"] or None
+    start: datetime | None = inputs["StartDateTime"]
+    if order.RunNow:
+        start = None
+    return {"JobId": make(flow, order, inputs["JobName"], start, pattern)}
+
+
+def make(flow: Flow, order: Order, name: str, start: datetime | None, pattern: str | None) -> UUID:
+    """The job of a bulk delete and its bulkdeleteoperation. start: UTC; None, or a moment that has passed: now."""
+    caller, now = flow.call.caller, flow.tx.now
+    job_id = runtime.new_id()
+    if pattern is not None:
+        order = msgspec.structs.replace(order, ScheduleId=str(job_id))
+    job = NewJob(
+        id=job_id,
+        operation_type=BULK_DELETE,
+        name=name,
+        message_name=NAME,
+        owner=Reference("systemuser", caller.user_id),
+        owning_business_unit=caller.business_unit_id,
+        created_by=caller.user_id,
+        created_on=now,
+        correlation_id=flow.call.correlation_id or runtime.new_id(),
+        correlation_updated=flow.call.correlation_updated or now,
+        depth=flow.call.depth,
+        data=msgspec.json.encode(order).decode(),
+        created_on_behalf_by=caller.initiating_user_id,
+        time_zone_code=caller.timezone_code,
+        recurrence_pattern=pattern,
+        recurrence_start=(start or now) if pattern else None,
+        postpone_until=start if start is not None and start > now else None,
+    )
+    queue.insert(flow.tx, [job])
+    insert_operation(flow.tx, flow.catalog, caller, job_id, name, order, recurring=pattern is not None)
+    flow.tx.after_commit(flow.pipeline.store.wake)
+    return job_id
+
+
+def _prepare_count(catalog: Catalog, request: Request) -> Prepared:
+    validate.parameters(COUNT, request.parameters, ("QuerySet",), ())
+    return Prepared(None, None, {"QuerySet": queries_of(request.parameters["QuerySet"], catalog)})
+
+
+def _perform_count(flow: Flow) -> dict[str, Any]:
+    counts = [
+        counted(query, flow.catalog, flow.call.caller, flow.reader, flow.reader.now)
+        for query in flow.inputs["QuerySet"]
+    ]
+    return {"Count": sum(counts), "Counts": counts}
+
+
+def _immediately(queries: Sequence[Query], given: Mapping[str, Any]) -> None:
+    for query in queries:
+        if query.table != system_jobs.TABLE:
+            raise InvalidRequest(
+                f"With 'RunNow' only system jobs can be deleted, not rows of '{query.table}': leave it out, and give a "
+                "StartDateTime that has passed.",
+                code=_SYSTEM_JOBS_ONLY,
+            )
+    if given["RecurrencePattern"]:
+        raise InvalidRequest("'RunNow' and a 'RecurrencePattern' exclude each other.")
+
+
+def _boolean(given: Mapping[str, Any], name: str) -> bool:
+    found = given.get(name)
+    if not isinstance(found, bool | None):
+        raise InvalidRequest(f"Parameter '{name}' must be true or false, found {values.shown(found)}.")
+    return bool(found)
+
+
+def _options(found: Any) -> dict[str, bool]:
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        raise InvalidRequest(f"Parameter 'Options' must be an object, found {values.shown(found)}.")
+    chosen: dict[str, bool] = {}
+    for name, value in found.items():
+        if "@" in name:
+            continue
+        if name not in OPTIONS:
+            raise InvalidRequest(f"BulkDeleteOptions has no '{str(name)[:100]}'.{errors.nearest(str(name), OPTIONS)}")
+        if not isinstance(value, bool | None):
+            raise InvalidRequest(f"'{name}' of 'Options' must be true or false, found {values.shown(value)}.")
+        if value is not None:
+            chosen[name] = value
+    return chosen
+
+
+def _recipients(found: Any, name: str) -> tuple[tuple[str, str], ...]:
+    if not isinstance(found, list | tuple) or len(found) > RECIPIENTS_MAX:
+        raise InvalidRequest(
+            f"Parameter '{name}' must be an array of at most {RECIPIENTS_MAX} recipients, found {values.shown(found)}."
+        )
+    chosen = []
+    for item in found:
+        reference = item if isinstance(item, Reference) else Reference("systemuser", values.guid(item, name))
+        if reference.table not in ADDRESSES:
+            raise InvalidRequest(
+                f"'{name}' can hold records of {', '.join(ADDRESSES)}, not of '{reference.table}'.",
+                code=INVALID_RECIPIENT,
+            )
+        chosen.append((reference.table, str(reference.id)))
+    return tuple(chosen)
+
+
+# What tells of it
+
+
+def operation_id(job_id: UUID) -> UUID:
+    """The key of a job's bulkdeleteoperation: any host finds it without asking."""
+    return uuid5(job_id, TABLE)
+
+
+def insert_operation(
+    tx: Transaction, catalog: Catalog, caller: Caller, job_id: UUID, name: str, order: Order, *, recurring: bool
+) -> None:
+    """The bulkdeleteoperation of a job, with nothing done yet."""
+    table = catalog.table(TABLE)
+    record: dict[str, Any] = {
+        "asyncoperationid": Reference(system_jobs.TABLE, job_id),
+        "name": name,
+        "isrecurring": recurring,
+        "orderedquerysetxml": "\n".join(order.QuerySet),
+        "processingqeindex": 0,
+        "successcount": 0,
+        "failurecount": 0,
+        **_owned(caller),
+        "owningbusinessunit": Reference("businessunit", caller.business_unit_id),
+    }
+    core.complete(table, record, operation_id(job_id), caller, tx.now)
+    _insert(tx, table, record)
+
+
+def there(reader: Reader, table: Table, key: UUID) -> bool:
+    """Whether a row that tells of it is there."""
+    return write.exists(reader, table, key)
+
+
+def update_operation(
+    tx: Transaction, catalog: Catalog, job_id: UUID, *, index: int, done: int, failed: int, added: bool = False
+) -> bool:
+    """Write how far a job is; False if its row is not there. added: the numbers come on top of what stands there."""
+    table, key = catalog.table(TABLE), operation_id(job_id)
+    if added:
+        before = write.fetch(tx, table, key, ("successcount", "failurecount"))
+        if before is None:
+            return False
+        done, failed = done + (before["successcount"] or 0), failed + (before["failurecount"] or 0)
+    changes = {"processingqeindex": index, "successcount": done, "failurecount": failed, "modifiedon": tx.now}
+    return bool(write.update(tx, table, key, changes))
+
+
+def insert_failure(
+    tx: Transaction, catalog: Catalog, caller: Caller, job_id: UUID, record: Reference, index: int, code: int, text: str
+) -> None:
+    """A row that could not be deleted. index: of the query that found it; code: signed."""
+    table = catalog.table(FAILURE)
+    values_: dict[str, Any] = {
+        table.primary_id: runtime.new_id(),
+        "asyncoperationid": Reference(system_jobs.TABLE, job_id),
+        "bulkdeleteoperationid": Reference(TABLE, operation_id(job_id)),
+        "errordescription": text if len(text) <= _ERROR_CHARACTERS_MAX else f"{text[: _ERROR_CHARACTERS_MAX - 1]}…",
+        "errornumber": code,
+        "orderedqueryindex": index,
+        "regardingobjectid": record,
+        "regardingobjectidname": _name(tx, catalog.table(record.table), record.id),
+        "ownerid": Reference("systemuser", caller.user_id),
+        "owninguser": caller.user_id,
+        "owningbusinessunit": caller.business_unit_id,
+    }
+    _insert(tx, table, values_)
+
+
+def address_of(reader: Reader, catalog: Catalog, recipient: Reference) -> str | None:
+    """Where an e-mail to somebody goes; None where he has no address, or is gone."""
+    column = ADDRESSES[recipient.table]
+    row = write.fetch(reader, catalog.table(recipient.table), recipient.id, (column,))
+    return row[column] if row is not None else None
+
+
+def email(subject: str, text: str, address: str, job_id: UUID) -> Record:
+    """The e-mail activity that tells somebody how a bulk delete went."""
+    return Record(
+        "email",
+        None,
+        {
+            "subject": subject[:200],
+            "description": text[:2000],
+            "torecipients": address[:500],
+            "directioncode": True,
+            "regardingobjectid": Reference(system_jobs.TABLE, job_id),
+        },
+    )
+
+
+def moment_condition(table: Table, began: datetime) -> tuple[Condition, ...]:
+    """Only records that were there when the job began, where the table knows when they came."""
+    return (Condition("createdon", "le", (began.astimezone(UTC),)),) if "createdon" in table.columns else ()
+
+
+def parsed(order: Order, catalog: Catalog) -> tuple[Query, ...]:
+    """The queries of a job's order. Raises QueryError when the metadata has changed under it."""
+    return tuple(bare(found := fetchxml.parse(text, catalog), catalog.table(found.table)) for text in order.QuerySet)
+
+
+def _name(reader: Reader, table: Table, record_id: UUID) -> str | None:
+    """What people call a row: kept with its failure, so that it can be read when the row has gone after all."""
+    if table.primary_name is None:
+        return None
+    row = write.fetch(reader, table, record_id, (table.primary_name,))
+    return None if row is None or row[table.primary_name] is None else str(row[table.primary_name])
+
+
+def _owned(caller: Caller) -> dict[str, Any]:
+    owner = Reference("systemuser", caller.user_id)
+    return {"ownerid": owner, "owninguser": owner}
+
+
+def _insert(tx: Transaction, table: Table, record: Mapping[str, Any]) -> None:
+    write.insert(tx, table, {name: value for name, value in record.items() if table.columns[name].storage == "row"})
+
+
+ALL = (
+    Message(NAME, _prepare, _perform, outputs=("JobId",), privileges=(PRIVILEGE,)),
+    Message(COUNT, _prepare_count, _perform_count, reads=True, outputs=("Count", "Counts"), privileges=(PRIVILEGE,)),
+)
