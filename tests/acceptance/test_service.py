@@ -8,8 +8,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import pytest
+from tests.support.listening import client
 from tests.support.serving import OPEN_JOBS, ROOT, TOKEN, serving
 
 PLUGINS = ("--plugins", "tests.support.worker_plugins")
@@ -150,10 +150,9 @@ def create_accounts(url: str, count: int) -> None:
     with serving(url, *PLUGINS) as service, ThreadPoolExecutor(32) as pool:
 
         def create(part: int) -> list[int]:
-            with httpx.Client(headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60) as http:
-                root = f"http://127.0.0.1:{service.port}/api/data/v9.2"
+            with client(service.port, TOKEN, seconds=60) as http:
                 return [
-                    http.post(f"{root}/accounts", json={"name": f"{part} {index}"}).status_code
+                    http.post("accounts", json={"name": f"{part} {index}"}).status_code
                     for index in range(part, count, 32)
                 ]
 
