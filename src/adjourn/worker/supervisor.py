@@ -74,6 +74,8 @@ class Supervisor:
         self._job_seconds_max = job_seconds_max
         self._job_memory_bytes_max = job_memory_bytes_max or _memory_bytes_max()
         self._bell = runtime.bell()
+        self._duty_bells = {True: runtime.bell(), False: runtime.bell()}
+        """What wakes the loop of the punctual duties, and that of the others."""
         self._guard = runtime.lock()
         self._settlements: list[Settlement] = []
         self._traces: list[tracing.TraceLog] = []
@@ -111,7 +113,8 @@ class Supervisor:
         if self._stopping:
             return
         self._stopping = True
-        self._bell.ring()
+        for bell in (self._bell, *self._duty_bells.values()):
+            bell.ring()
         with self._guard:
             executors = [*self._executors, *self._alone]
         for executor in executors:
@@ -451,7 +454,7 @@ class Supervisor:
         every["time limits"] = self._time_limits
         table = {name: duty for name, duty in every.items() if (name in PUNCTUAL) is punctual}
         moments: dict[str, datetime] = {name: runtime.now() for name in table}
-        wake = runtime.bell()
+        wake = self._duty_bells[punctual]
         self._store.on_change(wake.ring)
         while not self._stopping:
             now = runtime.now()
