@@ -37,13 +37,14 @@ from adjourn.metadata.model import Catalog, Reference
 from adjourn.pipeline import access, core, handlers, serialize, step_rules, tracing, validate
 from adjourn.pipeline.call import Call, Request
 from adjourn.pipeline.callers import Principals
+from adjourn.pipeline.code import handler_of, resolve
 from adjourn.pipeline.context import ASYNCHRONOUS, SYNCHRONOUS, Context, Stage
 from adjourn.pipeline.declare import Message
 from adjourn.pipeline.messages import MESSAGES, require_before
 from adjourn.pipeline.prepared import Prepared
 from adjourn.pipeline.read import not_found
 from adjourn.pipeline.record import Record
-from adjourn.pipeline.registry import POST_IMAGE, PRE_IMAGE, Registry, Snapshot, Step, handler_of, resolve
+from adjourn.pipeline.registry import POST_IMAGE, PRE_IMAGE, Registry, Snapshot, Step
 from adjourn.query import write
 from adjourn.query.security import Caller
 from adjourn.store.contract import Reader, Store, Transaction

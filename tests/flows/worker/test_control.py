@@ -196,6 +196,7 @@ def test_a_handler_knows_its_time_and_fails_when_it_stops_because_of_it(org: Cli
         assert done["friendlymessage"] == "The job ran longer than 1.5 s and was stopped."
 
 
+@pytest.mark.alone
 def test_a_worker_that_stops_lets_its_jobs_go_on_elsewhere_from_their_cursor(
     org: Client, service: Service, start: Start, tmp_path: Path
 ) -> None:

@@ -35,6 +35,7 @@ def wait(accepted: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.alone
 @pytest.mark.requirement("M217")
 @pytest.mark.requirement("M33")
 def test_a_job_becomes_ready_within_100_ms_of_its_moment(org: Client, store: Store, start: Start) -> None:
@@ -56,6 +57,7 @@ def test_a_job_becomes_ready_within_100_ms_of_its_moment(org: Client, store: Sto
     assert max(late) < 1, late
 
 
+@pytest.mark.alone
 @pytest.mark.requirement("M224")
 def test_ten_thousand_due_at_once_start_in_order_and_hold_up_nobody(org: Client, store: Store, start: Start) -> None:
     moment = runtime.now() + timedelta(seconds=6)
@@ -81,6 +83,7 @@ def test_ten_thousand_due_at_once_start_in_order_and_hold_up_nobody(org: Client,
     assert rows(store, "SELECT count(*) FROM asyncoperation WHERE statuscode <> 30") == [(0,)]
 
 
+@pytest.mark.alone
 def test_a_postponement_made_elsewhere_is_noticed_in_time(
     org: Client, service: Service, store: Store, start: Start
 ) -> None:
@@ -94,6 +97,7 @@ def test_a_postponement_made_elsewhere_is_noticed_in_time(
     assert (org.retrieve("asyncoperation", far)["modifiedon"] - moment).total_seconds() < 0.5
 
 
+@pytest.mark.alone
 @pytest.mark.requirement("M194")
 def test_an_old_job_that_is_resumed_starts_at_once_though_claims_are_far_ahead(
     org: Client, store: Store, start: Start

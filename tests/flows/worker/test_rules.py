@@ -41,6 +41,7 @@ def wait(org: Client, job: UUID, wanted: int, seconds: float = 20) -> set[tuple[
     raise AssertionError(f"job {job} stands at {state(org, job)}")
 
 
+@pytest.mark.alone
 @pytest.mark.requirement("M20")
 def test_an_idle_service_starts_a_job_at_once(org: Client, supervisor: Supervisor) -> None:
     wait(org, org.enqueue(plugins.quick.request("warm")), 3)
