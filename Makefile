@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 DATABASE ?= sqlite:///var/adjourn.db
 HTTP ?= 127.0.0.1:8080
 PYTEST_OPTIONS ?=
+TEST_PROCESSES ?= auto
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench simulate fuzz requirements prove clean
@@ -40,8 +41,10 @@ $(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package-lock.json $(VENV)
 run: $(VENV)/installed  ## start the service with the demo organization
 	$(BIN)/adjourn serve --database '$(DATABASE)' --http '$(HTTP)' --demo
 
+# First a file at a time to each of TEST_PROCESSES, then what measures time: nothing may run beside that.
 test: check $(CLIENTS)/node_modules/.package-lock.json  ## check, then run all tests but the long suites
-	$(BIN)/python -m pytest -m 'not long' $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest -m 'not long and not alone' -n $(TEST_PROCESSES) --dist loadfile --durations 10 $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest -m 'alone and not long' --durations 10 $(PYTEST_OPTIONS)
 
 check: $(VENV)/installed-test  ## lint, types, import direction
 	$(BIN)/ruff check src tests benchmarks tools

@@ -117,7 +117,7 @@ def postgres_figures() -> list[Figure]:
     import psycopg
     from tests.support import postgres
 
-    cluster = postgres.cluster()
+    cluster = postgres.cluster(in_memory=False)
     url = cluster.url_of(cluster.create())
     rate = ours(url, JOBS_POSTGRES)
     with psycopg.connect(url, autocommit=False) as connection:

@@ -27,6 +27,7 @@ from adjourn.pipeline import access, handlers, registration, system_jobs, valida
 from adjourn.pipeline.bootstrap import bootstrap
 from adjourn.pipeline.call import Call, Request
 from adjourn.pipeline.callers import Principals
+from adjourn.pipeline.code import handler_of, resolve
 from adjourn.pipeline.declare import Message
 from adjourn.pipeline.execute import Pipeline
 from adjourn.pipeline.flow import Flow
@@ -34,7 +35,7 @@ from adjourn.pipeline.messages import MESSAGES
 from adjourn.pipeline.prepared import Prepared
 from adjourn.pipeline.read import ask, not_found, python_rows
 from adjourn.pipeline.record import Record
-from adjourn.pipeline.registry import Registry, handler_of, resolve
+from adjourn.pipeline.registry import Registry
 from adjourn.query import fetchxml, odata_options, result, security, write
 from adjourn.query.compile import compile
 from adjourn.query.plan import Plan

@@ -8,13 +8,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import pytest
+from tests.support.listening import client
 from tests.support.serving import OPEN_JOBS, ROOT, TOKEN, serving
 
 PLUGINS = ("--plugins", "tests.support.worker_plugins")
 
 
+@pytest.mark.alone
 @pytest.mark.requirement("M01")
 def test_long_work_leaves_the_core_operation(database_url: str, tmp_path: Path) -> None:
     with serving(database_url, "--plugins", "tests.support.slow_plugins") as service:
@@ -88,6 +89,7 @@ def test_waiting_jobs_run_when_the_service_starts(database_url: str) -> None:
         service.until(OPEN_JOBS, 0)
 
 
+@pytest.mark.alone
 def test_another_process_s_enqueue_is_picked_up_within_50_milliseconds(sqlite_url: str) -> None:
     script = (
         "import sys, adjourn\nfrom tests.support.worker_plugins import quick\n"
@@ -120,6 +122,7 @@ def test_a_second_serve_on_one_file_is_refused_by_name(sqlite_url: str) -> None:
         assert "Traceback" not in second.stderr
 
 
+@pytest.mark.alone
 def test_an_idle_service_uses_next_to_no_processor(sqlite_url: str) -> None:
     with serving(sqlite_url, *PLUGINS) as service:
         time.sleep(1.5)
@@ -150,10 +153,9 @@ def create_accounts(url: str, count: int) -> None:
     with serving(url, *PLUGINS) as service, ThreadPoolExecutor(32) as pool:
 
         def create(part: int) -> list[int]:
-            with httpx.Client(headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60) as http:
-                root = f"http://127.0.0.1:{service.port}/api/data/v9.2"
+            with client(service.port, TOKEN, seconds=60) as http:
                 return [
-                    http.post(f"{root}/accounts", json={"name": f"{part} {index}"}).status_code
+                    http.post("accounts", json={"name": f"{part} {index}"}).status_code
                     for index in range(part, count, 32)
                 ]
 
@@ -164,6 +166,7 @@ def create_accounts(url: str, count: int) -> None:
         assert found.lstrip("\ufeff") == str(count)
 
 
+@pytest.mark.alone
 @pytest.mark.long
 @pytest.mark.requirement("M02")
 def test_computing_handlers_leave_http_and_pick_up_responsive(database_url: str) -> None:

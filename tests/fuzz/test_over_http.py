@@ -12,11 +12,11 @@ import httpx
 import pytest
 from tests.acceptance.webapi.conftest import TOKEN
 from tests.fuzz.texts import KINDS, SEEDS, made, mutated
+from tests.support.listening import client, listening
 
 from adjourn.service import Service
 from adjourn.store import open_store
 from adjourn.webapi.app import create_app
-from adjourn.webapi.server import run
 
 SHORT, LONG = 1_000, 40_000
 PLACES = (
@@ -46,12 +46,9 @@ def http(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     store = open_store(url)
     service = Service(store)
     service.register("tests.acceptance.webapi.plugins")
-    server = run(create_app(service, TOKEN), "127.0.0.1", 0)
-    address = f"http://127.0.0.1:{server.port}/api/data/v9.2/"
-    with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30) as client:
-        client.post("accounts", json={"name": "a", "revenue": 1, "accountid": "0ad10000-0000-7000-8000-000000000004"})
-        yield client
-    server.stop()
+    with listening(create_app(service, TOKEN)) as port, client(port, TOKEN) as http:
+        http.post("accounts", json={"name": "a", "revenue": 1, "accountid": "0ad10000-0000-7000-8000-000000000004"})
+        yield http
     store.close()
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+from tests.support.listening import client
 
 TOKEN = "token-of-the-tests"
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,11 +43,7 @@ class Serving:
         # Somebody must read what it prints: with a full pipe it would stop in the middle of logging.
         self._reader = threading.Thread(target=self._read_on, daemon=True)
         self._reader.start()
-        self.http = httpx.Client(
-            base_url=f"http://127.0.0.1:{self.port}/api/data/v9.2/",
-            headers={"Authorization": f"Bearer {TOKEN}"},
-            timeout=60,
-        )
+        self.http = client(self.port, TOKEN, seconds=60)
 
     def _ready(self) -> int:
         assert self._process.stdout is not None

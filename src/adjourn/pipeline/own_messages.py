@@ -22,7 +22,7 @@ from adjourn.pipeline.flow import Flow, Stale
 from adjourn.pipeline.messages import MESSAGES
 from adjourn.pipeline.prepared import Prepared
 from adjourn.pipeline.read import not_found
-from adjourn.pipeline.registry import handler_of, resolve
+from adjourn.pipeline.code import handler_of, resolve
 from adjourn.pipeline.step_context import context_of
 from adjourn.pipeline.steps import recorded
 from adjourn.query import write

@@ -7,17 +7,17 @@ when they differ, so a step that was disabled a moment ago never makes another j
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from adjourn import runtime
-from adjourn.errors import AdjournError, InvalidRequest, UnknownResource, nearest
+from adjourn.errors import UnknownResource, nearest
 from adjourn.metadata.catalog import load as shipped_catalog
 from adjourn.metadata.customizing import catalog_of
 from adjourn.metadata.model import Catalog
+from adjourn.pipeline.code import resolve
 from adjourn.pipeline.read import ask
 from adjourn.query import metadata_documents, write
 from adjourn.query.tree import Attribute, Link, Order, Query
@@ -179,31 +179,6 @@ class Registry:
         if found is None:
             raise UnknownResource(f"Message '{name[:200]}' is not registered.{nearest(name, snapshot.messages)}")
         return found
-
-
-def resolve(module: str, function: str) -> Any:
-    """The object that a plug-in type names: the marked function, or the `Message` around it.
-
-    Raises InvalidRequest that names the module or function that cannot be had, and why.
-    """
-    try:
-        imported = importlib.import_module(module)
-    except AdjournError:
-        raise
-    except Exception as error:  # any module may raise anything while it is imported
-        raise InvalidRequest(f"Module '{module}' cannot be imported: {type(error).__name__}: {error}") from error
-    found: Any = imported
-    for part in function.split("."):
-        found = getattr(found, part, None)
-    if found is None:
-        raise InvalidRequest(f"Module '{module}' has no function '{function}'.{nearest(function, vars(imported))}")
-    return found
-
-
-def handler_of(found: Any) -> Callable[..., Any]:
-    """The bare function of what `resolve` found."""
-    handler: Callable[..., Any] = getattr(found, "handler", found)
-    return handler
 
 
 def load(reader: Reader, catalog: Catalog, documents: tuple[Row, ...], version: int) -> Snapshot:

@@ -21,7 +21,8 @@ from adjourn.pipeline import handlers, serialize, tracing
 from adjourn.pipeline.context import SYNCHRONOUS, Context
 from adjourn.pipeline.flow import Flow, UserCode
 from adjourn.pipeline.record import Record
-from adjourn.pipeline.registry import Step, handler_of, resolve
+from adjourn.pipeline.code import handler_of, resolve
+from adjourn.pipeline.registry import Step
 
 log = structlog.get_logger("adjourn.pipeline")
 

@@ -30,9 +30,9 @@ from adjourn.metadata.model import Catalog, Reference
 from adjourn.pipeline import handlers, serialize, tracing
 from adjourn.pipeline.awaited import Awaited
 from adjourn.pipeline.call import Request
+from adjourn.pipeline.code import handler_of, resolve
 from adjourn.pipeline.context import Context
 from adjourn.pipeline.record import Record
-from adjourn.pipeline.registry import handler_of, resolve
 from adjourn.query.metadata_documents import additions
 from adjourn.worker import protocol
 from adjourn.worker.protocol import Answer, Ask, Channel, Done, Interrupt, Metadata, Ready, Run, Traced, Work

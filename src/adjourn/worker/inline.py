@@ -22,7 +22,7 @@ from adjourn.jobs.states import Status
 from adjourn.operations import OPERATIONS, prepare
 from adjourn.operations.task import Function, Task
 from adjourn.pipeline import handlers, serialize, tracing
-from adjourn.pipeline.registry import handler_of, resolve
+from adjourn.pipeline.code import handler_of, resolve
 from adjourn.service import Service
 from adjourn.store.contract import Transaction
 from adjourn.worker import calls, traces

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
 import pytest
+from tests.support.listening import client, listening
 
 from adjourn.client import Client
 from adjourn.pipeline.call import Call
 from adjourn.service import Service
 from adjourn.store.contract import Store
 from adjourn.webapi.app import create_app
-from adjourn.webapi.server import run
 
 TOKEN = "the administrator's token"
 Start = Callable[[Service], httpx.Client]
@@ -22,21 +23,13 @@ Start = Callable[[Service], httpx.Client]
 @pytest.fixture
 def serve() -> Iterator[Start]:
     """Starts servers; what it returns is a client whose base address is the API's root."""
-    opened: list[Callable[[], None]] = []
+    with ExitStack() as opened:
 
-    def start(service: Service) -> httpx.Client:
-        server = run(create_app(service, TOKEN), "127.0.0.1", 0)
-        client = httpx.Client(
-            base_url=f"http://127.0.0.1:{server.port}/api/data/v9.2/",
-            headers={"Authorization": f"Bearer {TOKEN}"},
-            timeout=30,
-        )
-        opened.extend((server.stop, client.close))
-        return client
+        def start(service: Service) -> httpx.Client:
+            port = opened.enter_context(listening(create_app(service, TOKEN)))
+            return opened.enter_context(client(port, TOKEN))
 
-    yield start
-    for close in reversed(opened):
-        close()
+        yield start
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from tests.support.listening import client, listening
 
 from adjourn import config, runtime
 from adjourn.client import Client
@@ -26,7 +27,6 @@ from adjourn.store.sqlite import SqliteStore
 from adjourn.webapi import oidc
 from adjourn.webapi.app import create_app
 from adjourn.webapi.oidc import Issuer
-from adjourn.webapi.server import run
 
 from .conftest import error_of
 
@@ -110,10 +110,8 @@ def service(sqlite_store: SqliteStore) -> Service:
 @pytest.fixture
 def http(service: Service, provider: Provider) -> Iterator[httpx.Client]:
     issuer = Issuer(provider.url, [AUDIENCE, "other-audience"])
-    server = run(create_app(service, "admin-token", issuer=issuer), "127.0.0.1", 0)
-    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}/api/data/v9.2/", timeout=30) as client:
-        yield client
-    server.stop()
+    with listening(create_app(service, "admin-token", issuer=issuer)) as port, client(port) as http:
+        yield http
 
 
 def ask(http: httpx.Client, token: str) -> httpx.Response:

@@ -8,13 +8,13 @@ from contextlib import ExitStack
 
 import httpx
 import pytest
+from tests.support.listening import client, listening
 
 from adjourn import runtime
 from adjourn.service import Service
 from adjourn.store.sqlite import SqliteStore
 from adjourn.webapi.app import create_app
 from adjourn.webapi.protection import Limits, Protection
-from adjourn.webapi.server import run
 
 from .conftest import error_of
 
@@ -24,11 +24,8 @@ REMAINING = "x-ms-ratelimit-burst-remaining-xrm-requests"
 @pytest.fixture
 def http(sqlite_store: SqliteStore) -> Iterator[httpx.Client]:
     app = create_app(Service(sqlite_store), "token", protection=Protection(Limits(requests=10, concurrent=2)))
-    server = run(app, "127.0.0.1", 0)
-    head = {"Authorization": "Bearer token"}
-    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}/api/data/v9.2/", headers=head, timeout=30) as client:
-        yield client
-    server.stop()
+    with listening(app) as port, client(port, "token") as http:
+        yield http
 
 
 def until(http: httpx.Client, status: int) -> httpx.Response:

@@ -36,6 +36,7 @@ def test_a_wake_up_rings_in_the_same_process_at_once(store: Store) -> None:
     assert rung.is_set()
 
 
+@pytest.mark.alone
 def test_another_process_is_heard_within_50_ms(
     store: Store, database_url: str, other_process: Callable[..., Any]
 ) -> None:
@@ -64,6 +65,7 @@ def test_another_process_is_heard_within_50_ms(
     assert sorted(delays)[4] < 0.05, delays
 
 
+@pytest.mark.alone
 def test_waiting_for_others_costs_less_than_one_percent(sqlite_store: Store) -> None:
     sqlite_store.on_change(lambda: None)
     runtime.sleep(0.1)

@@ -13,7 +13,7 @@ from adjourn.errors import InvalidRequest
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(command, arguments)
+    return CliRunner(env={"COLUMNS": "120"}).invoke(command, arguments)
 
 
 @pytest.fixture

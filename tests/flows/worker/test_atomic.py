@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
@@ -13,33 +13,14 @@ from tests.support import atomic_plugins as plugins
 import adjourn
 from adjourn.client import Client
 from adjourn.jobs import explain
-from adjourn.pipeline.call import Call
 from adjourn.service import Service
 from adjourn.store.contract import Store
 from adjourn.worker.inline import drain
 from adjourn.worker.supervisor import Supervisor
 
+from .conftest import completed
+
 Run = Callable[[UUID], adjourn.Record]
-
-
-@pytest.fixture
-def service(store: Store) -> Service:
-    service = Service(store)
-    service.register("tests.support.atomic_plugins")
-    return service
-
-
-@pytest.fixture
-def org(service: Service) -> Client:
-    return service.client(Call(caller=service.administrator()))
-
-
-@pytest.fixture
-def supervisor(service: Service) -> Iterator[Supervisor]:
-    found = Supervisor(service, processes=1, concurrency=4)
-    found.start()
-    yield found
-    found.stop()
 
 
 @pytest.fixture(params=["inline", "executor"])
@@ -54,16 +35,6 @@ def run(request: pytest.FixtureRequest, org: Client, service: Service) -> Run:
         return completed(org, job)
 
     return until
-
-
-def completed(org: Client, job: UUID, seconds: float = 20) -> adjourn.Record:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = org.retrieve("asyncoperation", job)
-        if found["statecode"] == 3:
-            return found
-        time.sleep(0.01)
-    raise AssertionError(f"job stands at {found.values}")
 
 
 def names(org: Client) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -20,52 +19,20 @@ from adjourn.client import Client
 from adjourn.errors import InvalidStateChange
 from adjourn.jobs import explain
 from adjourn.jobs.states import TRANSITIONS, Action, Status
-from adjourn.pipeline.call import Call
 from adjourn.service import Service
 from adjourn.store.contract import Store
 from adjourn.worker.inline import drain
-from adjourn.worker.supervisor import Supervisor
+
+from .conftest import Start, until
 
 CANCEL = {"statecode": 3, "statuscode": 32}
 PAUSE = {"statecode": 1, "statuscode": 10}
 RESUME = {"statecode": 0, "statuscode": 0}
 
 
-@pytest.fixture
-def service(store: Store) -> Service:
-    service = Service(store)
-    service.register("tests.support.control_plugins")
-    return service
-
-
-@pytest.fixture
-def org(service: Service) -> Client:
-    return service.client(Call(caller=service.administrator()))
-
-
-@pytest.fixture
-def start(service: Service) -> Iterator[Callable[..., Supervisor]]:
-    started: list[Supervisor] = []
-
-    def begin(**options: Any) -> Supervisor:
-        found = Supervisor(service, **{"processes": 1, "concurrency": 4, **options})
-        found.start()
-        started.append(found)
-        return found
-
-    yield begin
-    for supervisor in started:
-        supervisor.stop()
-
-
-def until(org: Client, job: UUID, *pairs: tuple[int, int], seconds: float = 20) -> adjourn.Record:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = org.retrieve("asyncoperation", job)
-        if (found["statecode"], found["statuscode"]) in pairs:
-            return found
-        time.sleep(0.005)
-    raise AssertionError(f"job stands at {found.values}")
+def stands(org: Client, job: UUID, *pairs: tuple[int, int], seconds: float = 20) -> adjourn.Record:
+    """A job's row as soon as state and status are one of these pairs."""
+    return until(org, job, lambda found: (found["statecode"], found["statuscode"]) in pairs, seconds)
 
 
 def cursor(store: Store, job: UUID) -> str | None:
@@ -82,7 +49,7 @@ def story(service: Service, job: UUID) -> list[tuple[str, int, int]]:
 
 def running(org: Client, service: Service, job: UUID) -> None:
     """Wait until the job's handler has passed its first checkpoint."""
-    until(org, job, (2, 20))
+    stands(org, job, (2, 20))
     deadline = time.monotonic() + 20
     while cursor(service.store, job) is None:
         assert time.monotonic() < deadline
@@ -93,7 +60,7 @@ def running(org: Client, service: Service, job: UUID) -> None:
 @pytest.mark.requirement("M196")
 @pytest.mark.requirement("M194")
 def test_a_job_pauses_between_checkpoints_keeps_its_cursor_over_a_restart_and_goes_on(
-    org: Client, service: Service, start: Callable[..., Supervisor], tmp_path: Path
+    org: Client, service: Service, start: Start, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
     first = start()
@@ -108,7 +75,7 @@ def test_a_job_pauses_between_checkpoints_keeps_its_cursor_over_a_restart_and_go
         told = explain.why(reader, job, service.store)
         assert "has paused it" in told
         assert explain.progress(reader, job).text is not None
-    until(org, job, (1, 10))
+    stands(org, job, (1, 10))
     done = log.read_text().splitlines()
     first.stop()
     time.sleep(0.6)
@@ -117,7 +84,7 @@ def test_a_job_pauses_between_checkpoints_keeps_its_cursor_over_a_restart_and_go
     time.sleep(0.3)
     assert cursor(service.store, job) == str(len(done))
     org.update("asyncoperation", job, RESUME)
-    finished = until(org, job, (3, 30))
+    finished = stands(org, job, (3, 30))
     assert finished["friendlymessage"] == f"from {len(done)}"
     assert log.read_text().splitlines() == [str(number) for number in range(6)], "each number once"
     assert story(service, job) == [("pause", 20, 21), ("let go", 21, 10), ("resume", 10, 0)]
@@ -128,32 +95,30 @@ def test_a_job_pauses_between_checkpoints_keeps_its_cursor_over_a_restart_and_go
 @pytest.mark.requirement("M218")
 @pytest.mark.requirement("M198")
 def test_a_running_job_is_postponed_and_goes_on_from_its_cursor_at_its_moment(
-    org: Client, service: Service, start: Callable[..., Supervisor], tmp_path: Path
+    org: Client, service: Service, start: Start, tmp_path: Path
 ) -> None:
     start()
     job = org.enqueue(plugins.steps.request(until=5, pause=0.2, log=str(tmp_path / "log")))
     running(org, service, job)
     moment = runtime.now() + timedelta(seconds=1.5)
     org.update("asyncoperation", job, {"postponeuntil": moment})
-    waiting = until(org, job, (1, 10))
+    waiting = stands(org, job, (1, 10))
     assert waiting["postponeuntil"] == moment
-    done = until(org, job, (3, 30))
+    done = stands(org, job, (3, 30))
     assert done["startedon"] >= moment
     assert done["friendlymessage"] != "from 0"
 
 
 @pytest.mark.requirement("M184")
 @pytest.mark.requirement("M192")
-def test_a_job_is_canceled_at_its_next_checkpoint(
-    org: Client, service: Service, start: Callable[..., Supervisor], tmp_path: Path
-) -> None:
+def test_a_job_is_canceled_at_its_next_checkpoint(org: Client, service: Service, start: Start, tmp_path: Path) -> None:
     log = tmp_path / "log"
     start()
     job = org.enqueue(plugins.steps.request(until=100, pause=0.4, log=str(log)))
     running(org, service, job)
     org.update("asyncoperation", job, CANCEL)
     assert org.retrieve("asyncoperation", job)["statuscode"] == 22
-    done = until(org, job, (3, 32))
+    done = stands(org, job, (3, 32))
     assert done["completedon"] is not None
     assert done["errorcode"] == -2147204751
     written = log.read_text()
@@ -162,7 +127,7 @@ def test_a_job_is_canceled_at_its_next_checkpoint(
 
 
 def test_an_async_handler_pauses_at_its_checkpoint_and_else_at_its_await(
-    org: Client, service: Service, start: Callable[..., Supervisor]
+    org: Client, service: Service, start: Start
 ) -> None:
     start()
     checks = org.enqueue(plugins.steps_async.request(until=100, pause=0.1))
@@ -170,27 +135,25 @@ def test_an_async_handler_pauses_at_its_checkpoint_and_else_at_its_await(
     for job in (checks, sleeps):
         running(org, service, job)
         org.update("asyncoperation", job, PAUSE)
-    assert until(org, checks, (1, 10), seconds=5)["friendlymessage"] is None
-    paused = until(org, sleeps, (1, 10), seconds=config.JOB_GRACE_SECONDS + 8)
+    assert stands(org, checks, (1, 10), seconds=5)["friendlymessage"] is None
+    paused = stands(org, sleeps, (1, 10), seconds=config.JOB_GRACE_SECONDS + 8)
     assert paused["friendlymessage"] == "It waits as it was asked to; its handler was stopped where it awaited."
     assert cursor(service.store, sleeps) == "begun"
     assert int(cursor(service.store, checks) or 0) >= 1
 
 
-def test_an_async_handler_is_canceled_at_its_await_at_once(
-    org: Client, service: Service, start: Callable[..., Supervisor]
-) -> None:
+def test_an_async_handler_is_canceled_at_its_await_at_once(org: Client, service: Service, start: Start) -> None:
     start()
     job = org.enqueue(plugins.awaits.request(seconds=60))
     running(org, service, job)
     began = time.monotonic()
     org.update("asyncoperation", job, CANCEL)
-    until(org, job, (3, 32))
+    stands(org, job, (3, 32))
     assert time.monotonic() - began < config.JOB_GRACE_SECONDS
 
 
 def test_an_isolated_handler_that_does_not_let_go_loses_its_process(
-    org: Client, service: Service, start: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch
+    org: Client, service: Service, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(config, "JOB_GRACE_SECONDS", 0.3)
     supervisor = start()
@@ -200,42 +163,41 @@ def test_an_isolated_handler_that_does_not_let_go_loses_its_process(
     org.update("asyncoperation", paused, PAUSE)
     org.update("asyncoperation", canceled, CANCEL)
     ended = "its executor process was ended, because it did not let go within 2 s."
-    assert until(org, canceled, (3, 32))["friendlymessage"] == f"The job was canceled; {ended}"
-    assert until(org, paused, (1, 10))["friendlymessage"] == f"It waits as it was asked to; {ended}"
+    assert stands(org, canceled, (3, 32))["friendlymessage"] == f"The job was canceled; {ended}"
+    assert stands(org, paused, (1, 10))["friendlymessage"] == f"It waits as it was asked to; {ended}"
     assert story(service, paused) == [("pause", 20, 21), ("let go", 21, 10)]
     org.update("asyncoperation", paused, RESUME)
-    assert until(org, paused, (3, 30))["friendlymessage"] == "from begun"
+    assert stands(org, paused, (3, 30))["friendlymessage"] == "from begun"
     assert all(not executor.running for executor in supervisor.pool.executors())
 
 
 def test_an_isolated_handler_over_its_time_or_memory_is_failed_and_says_so(
-    org: Client, start: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch
+    org: Client, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(config, "JOB_GRACE_SECONDS", 0.3)
     start(job_seconds_max=3, job_memory_bytes_max=200 * 1024 * 1024)
     slow = org.enqueue(plugins.stuck.request(seconds=60))
     fat = org.enqueue(plugins.hungry.request(mebibytes=400))
-    late = until(org, slow, (3, 31))
+    late = stands(org, slow, (3, 31))
     assert late["friendlymessage"] == "The job ran longer than 3 s and did not stop when it was asked to."
     assert late["errorcode"] == -2146954991
-    eaten = until(org, fat, (3, 31))
+    eaten = stands(org, fat, (3, 31))
     assert eaten["friendlymessage"] == "The job's own process used more than 200 MiB of memory and was ended."
     assert eaten["errorcode"] == -2147204723
 
 
-def test_a_handler_knows_its_time_and_fails_when_it_stops_because_of_it(
-    org: Client, start: Callable[..., Supervisor]
-) -> None:
+def test_a_handler_knows_its_time_and_fails_when_it_stops_because_of_it(org: Client, start: Start) -> None:
     start(job_seconds_max=1.5)
-    assert until(org, org.enqueue(plugins.in_time.request()), (3, 30))["friendlymessage"] == "True True"
+    assert stands(org, org.enqueue(plugins.in_time.request()), (3, 30))["friendlymessage"] == "True True"
     obedient, asynchronous = org.enqueue(plugins.obedient.request()), org.enqueue(plugins.awaits.request(seconds=60))
     for job in (obedient, asynchronous):
-        done = until(org, job, (3, 31))
+        done = stands(org, job, (3, 31))
         assert done["friendlymessage"] == "The job ran longer than 1.5 s and was stopped."
 
 
+@pytest.mark.alone
 def test_a_worker_that_stops_lets_its_jobs_go_on_elsewhere_from_their_cursor(
-    org: Client, service: Service, start: Callable[..., Supervisor], tmp_path: Path
+    org: Client, service: Service, start: Start, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
     first = start()
@@ -244,17 +206,17 @@ def test_a_worker_that_stops_lets_its_jobs_go_on_elsewhere_from_their_cursor(
     began = time.monotonic()
     first.stop()
     assert time.monotonic() - began < 3, "it does not wait for the end, nor out its time"
-    until(org, job, (0, 0))
+    stands(org, job, (0, 0))
     start()
-    until(org, job, (3, 30))
+    stands(org, job, (3, 30))
     assert log.read_text().splitlines() == [str(number) for number in range(5)], "each number once"
     assert story(service, job) == [("rescue", 20, 0)]
 
 
-def test_a_retry_goes_on_from_the_last_checkpoint(org: Client, start: Callable[..., Supervisor]) -> None:
+def test_a_retry_goes_on_from_the_last_checkpoint(org: Client, start: Start) -> None:
     start()
     job = org.enqueue(plugins.fails_after_a_checkpoint.request())
-    assert until(org, job, (3, 30))["friendlymessage"] == "from half"
+    assert stands(org, job, (3, 30))["friendlymessage"] == "from half"
 
 
 def test_drain_runs_async_handlers_with_awaited_calls(org: Client, service: Service) -> None:
@@ -266,7 +228,7 @@ def test_drain_runs_async_handlers_with_awaited_calls(org: Client, service: Serv
 
 @pytest.mark.requirement("M199")
 def test_a_hundred_conflicting_actions_leave_one_story(
-    org: Client, service: Service, start: Callable[..., Supervisor], tmp_path: Path
+    org: Client, service: Service, start: Start, tmp_path: Path
 ) -> None:
     """Cancel, pause, resume and postpone from many threads on one running job: the answers fit the order that history shows."""
     start()
@@ -289,7 +251,7 @@ def test_a_hundred_conflicting_actions_leave_one_story(
         list(people.map(act, wishes))
     assert len(answers) == 100
     assert answers.count("cancel") == 1
-    until(org, job, (3, 32))
+    stands(org, job, (3, 32))
     told = story(service, job)
     assert told[0][1] == Status.IN_PROGRESS
     for (_, _, became), (event, was, _) in itertools.pairwise(told):

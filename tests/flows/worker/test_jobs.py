@@ -5,18 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 from tests.support import worker_plugins as plugins
 
-import adjourn
-from adjourn import runtime
+from adjourn import config, runtime
 from adjourn.client import Client
 from adjourn.jobs import explain, queue
 from adjourn.metadata.customizing import Customizing
@@ -26,41 +23,9 @@ from adjourn.service import Service
 from adjourn.store.contract import Store
 from adjourn.worker.supervisor import Supervisor
 
+from .conftest import Start, completed, until
+
 MODULE = "tests.support.worker_plugins"
-
-
-@pytest.fixture
-def service(store: Store) -> Service:
-    service = Service(store)
-    service.register(MODULE)
-    return service
-
-
-@pytest.fixture
-def org(service: Service) -> Client:
-    return service.client(Call(caller=service.administrator()))
-
-
-@pytest.fixture
-def supervisor(service: Service) -> Iterator[Supervisor]:
-    found = Supervisor(service, processes=1, concurrency=4)
-    found.start()
-    yield found
-    found.stop()
-
-
-def until(org: Client, job: UUID, accepted: Callable[[adjourn.Record], bool], seconds: float = 20) -> adjourn.Record:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = org.retrieve("asyncoperation", job)
-        if accepted(found):
-            return found
-        time.sleep(0.01)
-    raise AssertionError(f"job stands at {found.values}")
-
-
-def completed(org: Client, job: UUID, seconds: float = 20) -> adjourn.Record:
-    return until(org, job, lambda found: found["statecode"] == 3, seconds)
 
 
 @pytest.mark.requirement("M15")
@@ -163,21 +128,16 @@ def test_a_running_job_is_canceled_at_its_checkpoint_or_await(org: Client, super
         assert (done["statuscode"], done["errorcode"] is not None) == (32, True)
 
 
-def test_a_job_over_its_time_limit_is_failed_and_the_others_run_on(service: Service, org: Client) -> None:
-    supervisor = Supervisor(service, processes=1, concurrency=2, job_seconds_max=0.5)
-    supervisor.start()
-    try:
-        stuck = org.enqueue(plugins.sleepy.request(60))
-        done = completed(org, stuck, seconds=15)
-        assert (done["statuscode"], "longer than" in done["friendlymessage"]) == (31, True)
-        assert completed(org, org.enqueue(plugins.quick.request("after")))["statuscode"] == 30
-    finally:
-        supervisor.stop()
+def test_a_job_over_its_time_limit_is_failed_and_the_others_run_on(service: Service, org: Client, start: Start) -> None:
+    start(concurrency=2, job_seconds_max=0.5)
+    stuck = org.enqueue(plugins.sleepy.request(60))
+    done = completed(org, stuck, seconds=15)
+    assert (done["statuscode"], "longer than" in done["friendlymessage"]) == (31, True)
+    assert completed(org, org.enqueue(plugins.quick.request("after")))["statuscode"] == 30
 
 
-def test_stopping_gives_jobs_back(service: Service, org: Client) -> None:
-    supervisor = Supervisor(service, processes=1, concurrency=2)
-    supervisor.start()
+def test_stopping_gives_jobs_back(service: Service, org: Client, start: Start) -> None:
+    supervisor = start(concurrency=2)
     job = org.enqueue(plugins.sleepy.request(60))
     until(org, job, lambda found: found["statuscode"] == 20)
     supervisor.stop()
@@ -185,40 +145,42 @@ def test_stopping_gives_jobs_back(service: Service, org: Client) -> None:
     assert (found["statecode"], found["statuscode"]) == (0, 0)
 
 
+def test_an_idle_worker_stops_at_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its loops are woken; they do not sleep on until they would look again."""
+    monkeypatch.setattr(config, "POLL_SECONDS", 20)
+    supervisor = start()
+    time.sleep(0.3)
+    began = time.monotonic()
+    supervisor.stop()
+    assert time.monotonic() - began < 10
+
+
 @pytest.mark.requirement("M16")
 def test_never_more_jobs_run_than_their_class_may(
-    service: Service, org: Client, monkeypatch: pytest.MonkeyPatch
+    service: Service, org: Client, monkeypatch: pytest.MonkeyPatch, start: Start
 ) -> None:
     monkeypatch.setenv("ADJOURN_LIMIT_REQUESTS", "2")
     org.enqueue_many([plugins.sleepy.request(0.1)] * 10)
-    supervisor = Supervisor(service, processes=1, concurrency=8)
-    supervisor.start()
+    start(concurrency=8)
     seen = set()
-    try:
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            seen.add(len(org.retrieve_multiple("asyncoperations?$filter=statecode eq 2&$select=name")))
-            if not org.retrieve_multiple("asyncoperations?$filter=statecode lt 3&$select=name"):
-                break
-    finally:
-        supervisor.stop()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        seen.add(len(org.retrieve_multiple("asyncoperations?$filter=statecode eq 2&$select=name")))
+        if not org.retrieve_multiple("asyncoperations?$filter=statecode lt 3&$select=name"):
+            break
     assert max(seen) == 2
 
 
 @pytest.mark.requirement("M04")
 @pytest.mark.requirement("M19")
-def test_one_slot_runs_jobs_in_the_order_of_the_queue(service: Service, org: Client) -> None:
+def test_one_slot_runs_jobs_in_the_order_of_the_queue(service: Service, org: Client, start: Start) -> None:
     org.enqueue_many([plugins.quick.request(str(index)) for index in range(200)])
-    supervisor = Supervisor(service, processes=1, concurrency=1)
-    supervisor.start()
-    try:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline and org.retrieve_multiple(
-            "asyncoperations?$filter=statecode lt 3&$select=name&$top=1"
-        ):
-            time.sleep(0.05)
-    finally:
-        supervisor.stop()
+    start(concurrency=1)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and org.retrieve_multiple(
+        "asyncoperations?$filter=statecode lt 3&$select=name&$top=1"
+    ):
+        time.sleep(0.05)
     jobs = org.retrieve_multiple(
         "asyncoperations?$select=sequence,startedon,createdon,statuscode&$orderby=startedon,sequence"
     )
@@ -235,17 +197,13 @@ def test_a_postponed_job_runs_at_its_moment(org: Client, supervisor: Supervisor)
     assert completed(org, job)["startedon"] >= moment
 
 
-def test_a_dead_supervisor_s_jobs_are_rescued(service: Service, org: Client, store: Store) -> None:
+def test_a_dead_supervisor_s_jobs_are_rescued(service: Service, org: Client, store: Store, start: Start) -> None:
     job = org.enqueue(plugins.quick.request("rescued"))
     nobody = str(runtime.new_id())
     store.write(lambda tx: queue.claim(tx, operation_types=[54], limit=1, worker=nobody))
     assert org.retrieve("asyncoperation", job)["statuscode"] == 20
-    supervisor = Supervisor(service, processes=1, concurrency=2)
-    supervisor.start()
-    try:
-        assert completed(org, job, seconds=10)["friendlymessage"] == "did rescued"
-    finally:
-        supervisor.stop()
+    start(concurrency=2)
+    assert completed(org, job, seconds=10)["friendlymessage"] == "did rescued"
 
 
 def test_the_doctor_finds_nothing_after_all_that(
@@ -258,9 +216,8 @@ def test_the_doctor_finds_nothing_after_all_that(
         assert explain.examine(reader) == []
 
 
-def test_a_stopped_executor_process_leaves_no_children(service: Service, org: Client) -> None:
-    supervisor = Supervisor(service, processes=2, concurrency=2)
-    supervisor.start()
+def test_a_stopped_executor_process_leaves_no_children(service: Service, org: Client, start: Start) -> None:
+    supervisor = start(processes=2, concurrency=2)
     pids = [executor.pid for executor in supervisor.pool.executors()]
     completed(org, org.enqueue(plugins.quick.request("x")))
     supervisor.stop()

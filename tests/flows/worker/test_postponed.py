@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,39 +15,12 @@ from tests.support import worker_plugins as plugins
 from adjourn import runtime
 from adjourn.client import Client
 from adjourn.jobs import queue
-from adjourn.pipeline.call import Call
 from adjourn.service import Service
 from adjourn.store.contract import Store
-from adjourn.worker.supervisor import Supervisor
+
+from .conftest import Start
 
 MANY = 10_000
-
-
-@pytest.fixture
-def service(store: Store) -> Service:
-    service = Service(store)
-    service.register("tests.support.worker_plugins")
-    return service
-
-
-@pytest.fixture
-def org(service: Service) -> Client:
-    return service.client(Call(caller=service.administrator()))
-
-
-@pytest.fixture
-def start(service: Service) -> Iterator[Callable[[int], Supervisor]]:
-    started: list[Supervisor] = []
-
-    def begin(processes: int) -> Supervisor:
-        found = Supervisor(service, processes=processes, concurrency=4)
-        found.start()
-        started.append(found)
-        return found
-
-    yield begin
-    for supervisor in started:
-        supervisor.stop()
 
 
 def rows(store: Store, sql: str) -> list[tuple[Any, ...]]:
@@ -62,13 +35,12 @@ def wait(accepted: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.alone
 @pytest.mark.requirement("M217")
 @pytest.mark.requirement("M33")
-def test_a_job_becomes_ready_within_100_ms_of_its_moment(
-    org: Client, store: Store, start: Callable[[int], Supervisor]
-) -> None:
+def test_a_job_becomes_ready_within_100_ms_of_its_moment(org: Client, store: Store, start: Start) -> None:
     """Nobody has a slot for them, so that Ready lasts and can be seen; modifiedon is the moment at which they became so."""
-    start(0)
+    start(processes=0)
     jobs = [org.enqueue(plugins.quick.request(str(number))) for number in range(20)]
     for number, job in enumerate(jobs):
         org.update("asyncoperation", job, {"postponeuntil": runtime.now() + timedelta(seconds=0.4 + number * 0.037)})
@@ -85,13 +57,12 @@ def test_a_job_becomes_ready_within_100_ms_of_its_moment(
     assert max(late) < 1, late
 
 
+@pytest.mark.alone
 @pytest.mark.requirement("M224")
-def test_ten_thousand_due_at_once_start_in_order_and_hold_up_nobody(
-    org: Client, store: Store, start: Callable[[int], Supervisor]
-) -> None:
+def test_ten_thousand_due_at_once_start_in_order_and_hold_up_nobody(org: Client, store: Store, start: Start) -> None:
     moment = runtime.now() + timedelta(seconds=6)
     org.enqueue_many([(plugins.quick.request("x"), {"postpone_until": moment})] * MANY)
-    start(1)
+    start()
     assert runtime.now() < moment, "the machine is too slow for this test"
     wait(lambda: runtime.now() > moment, 20)
     began = runtime.now()
@@ -112,11 +83,12 @@ def test_ten_thousand_due_at_once_start_in_order_and_hold_up_nobody(
     assert rows(store, "SELECT count(*) FROM asyncoperation WHERE statuscode <> 30") == [(0,)]
 
 
+@pytest.mark.alone
 def test_a_postponement_made_elsewhere_is_noticed_in_time(
-    org: Client, service: Service, store: Store, start: Callable[[int], Supervisor]
+    org: Client, service: Service, store: Store, start: Start
 ) -> None:
     """A moment that is nearer than the next look: the commit wakes the one who looks."""
-    start(0)
+    start(processes=0)
     far = org.enqueue(plugins.quick.request("far"), postpone_until=runtime.now() + timedelta(hours=1))
     time.sleep(0.2)
     moment = runtime.now() + timedelta(seconds=0.3)
@@ -125,13 +97,14 @@ def test_a_postponement_made_elsewhere_is_noticed_in_time(
     assert (org.retrieve("asyncoperation", far)["modifiedon"] - moment).total_seconds() < 0.5
 
 
+@pytest.mark.alone
 @pytest.mark.requirement("M194")
 def test_an_old_job_that_is_resumed_starts_at_once_though_claims_are_far_ahead(
-    org: Client, store: Store, start: Callable[[int], Supervisor]
+    org: Client, store: Store, start: Start
 ) -> None:
     """On PostgreSQL claims begin at a remembered sequence; this one lies before it."""
     old = org.enqueue(plugins.quick.request("old"), postpone_until=runtime.now() + timedelta(hours=1))
-    supervisor = start(1)
+    supervisor = start()
     for number in range(3):
         new = org.enqueue(plugins.quick.request(str(number)))
         wait(lambda new=new: org.retrieve("asyncoperation", new)["statecode"] == 3, 20)  # type: ignore[misc]

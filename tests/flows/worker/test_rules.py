@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -18,31 +17,11 @@ from adjourn.client import Client
 from adjourn.jobs import explain, queue
 from adjourn.metadata.catalog import load
 from adjourn.metadata.model import Reference
-from adjourn.pipeline.call import Call
 from adjourn.service import Service
-from adjourn.store.contract import Store
 from adjourn.worker.inline import drain
 from adjourn.worker.supervisor import Supervisor
 
-
-@pytest.fixture
-def service(store: Store) -> Service:
-    service = Service(store)
-    service.register("tests.support.worker_plugins")
-    return service
-
-
-@pytest.fixture
-def org(service: Service) -> Client:
-    return service.client(Call(caller=service.administrator()))
-
-
-@pytest.fixture
-def supervisor(service: Service) -> Iterator[Supervisor]:
-    found = Supervisor(service, processes=1, concurrency=4)
-    found.start()
-    yield found
-    found.stop()
+from .conftest import Start
 
 
 def state(org: Client, job: UUID) -> tuple[int, int]:
@@ -62,6 +41,7 @@ def wait(org: Client, job: UUID, wanted: int, seconds: float = 20) -> set[tuple[
     raise AssertionError(f"job {job} stands at {state(org, job)}")
 
 
+@pytest.mark.alone
 @pytest.mark.requirement("M20")
 def test_an_idle_service_starts_a_job_at_once(org: Client, supervisor: Supervisor) -> None:
     wait(org, org.enqueue(plugins.quick.request("warm")), 3)
@@ -77,23 +57,19 @@ def test_an_idle_service_starts_a_job_at_once(org: Client, supervisor: Superviso
 
 
 @pytest.mark.requirement("M21")
-def test_a_flood_of_one_class_does_not_starve_another(service: Service, org: Client) -> None:
+def test_a_flood_of_one_class_does_not_starve_another(service: Service, org: Client, start: Start) -> None:
     org.enqueue_many([plugins.sleepy.request(0.2)] * 100)
     account = org.create("account", {"name": "Contoso"})
-    supervisor = Supervisor(service, processes=1, concurrency=4)
-    supervisor.start()
-    try:
-        (job,) = org.retrieve_multiple(
-            f"asyncoperations?$filter=_regardingobjectid_value eq {account} and name eq 'First job'"
-        )
-        wait(org, job.id, 3, seconds=10)
-        waiting = org.retrieve_multiple("asyncoperations?$filter=statecode eq 0&$top=1&$select=name")[0].id
-        with service.store.read() as reader:
-            why = explain.why(reader, waiting)
-        assert "class requests" in why
-        assert "ahead of it" in why
-    finally:
-        supervisor.stop()
+    start()
+    (job,) = org.retrieve_multiple(
+        f"asyncoperations?$filter=_regardingobjectid_value eq {account} and name eq 'First job'"
+    )
+    wait(org, job.id, 3, seconds=10)
+    waiting = org.retrieve_multiple("asyncoperations?$filter=statecode eq 0&$top=1&$select=name")[0].id
+    with service.store.read() as reader:
+        why = explain.why(reader, waiting)
+    assert "class requests" in why
+    assert "ahead of it" in why
 
 
 @pytest.mark.requirement("M23")

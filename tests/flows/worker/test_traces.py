@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
@@ -15,7 +14,6 @@ from adjourn.client import Client
 from adjourn.pipeline import tracing
 from adjourn.pipeline.call import Call
 from adjourn.service import Service
-from adjourn.store.contract import Store
 from adjourn.worker.inline import drain
 from adjourn.worker.supervisor import Supervisor
 
@@ -23,26 +21,6 @@ COLUMNS = (
     "typename,messagename,primaryentity,messageblock,exceptiondetails,mode,depth,operationtype,correlationid,"
     "pluginstepid,performanceexecutionstarttime,performanceexecutionduration,_createdby_value"
 )
-
-
-@pytest.fixture
-def service(store: Store) -> Service:
-    service = Service(store)
-    service.register("tests.support.trace_plugins")
-    return service
-
-
-@pytest.fixture
-def org(service: Service) -> Client:
-    return service.client(Call(caller=service.administrator()))
-
-
-@pytest.fixture
-def supervisor(service: Service) -> Iterator[Supervisor]:
-    found = Supervisor(service, processes=1, concurrency=4)
-    found.start()
-    yield found
-    found.stop()
 
 
 def setting(org: Client, value: int) -> None:

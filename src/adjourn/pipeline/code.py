@@ -1,0 +1,37 @@
+"""The code that a registration names: from a module and a function in the rows of the database to what runs.
+
+Apart from the registrations themselves because an executor needs it alone: without the query layer it starts a quarter sooner.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from adjourn.errors import AdjournError, InvalidRequest, nearest
+
+
+def resolve(module: str, function: str) -> Any:
+    """The object that a plug-in type names: the marked function, or the `Message` around it.
+
+    Raises InvalidRequest that names the module or function that cannot be had, and why.
+    """
+    try:
+        imported = importlib.import_module(module)
+    except AdjournError:
+        raise
+    except Exception as error:  # any module may raise anything while it is imported
+        raise InvalidRequest(f"Module '{module}' cannot be imported: {type(error).__name__}: {error}") from error
+    found: Any = imported
+    for part in function.split("."):
+        found = getattr(found, part, None)
+    if found is None:
+        raise InvalidRequest(f"Module '{module}' has no function '{function}'.{nearest(function, vars(imported))}")
+    return found
+
+
+def handler_of(found: Any) -> Callable[..., Any]:
+    """The bare function of what `resolve` found."""
+    handler: Callable[..., Any] = getattr(found, "handler", found)
+    return handler
