@@ -160,7 +160,8 @@ def _child(play: Play) -> Report:
             report.violations = _examined(org, journal)
         elif play.scenario.startswith("executor "):
             point = play.scenario.removeprefix("executor ")
-            scenarios.executors(scenarios.Teller(org, journal, enter), point, Path(play.folder) / "died")
+            marker = Path(play.folder) / f"died at {point}"
+            scenarios.executors(scenarios.Teller(org, journal, enter), point, marker)
         else:
             scenarios.SCENARIOS[play.scenario](scenarios.Teller(org, journal, enter))
     return report
@@ -194,20 +195,17 @@ def _examined(org: Organization, journal: Path) -> list[str]:
     with store.read() as reader:
         found = explain.examine(reader)
         made = reader.rows(
-            "SELECT accountid, name, description, (SELECT count(*) FROM asyncoperation j WHERE "
+            "SELECT accountid, name, (SELECT count(*) FROM asyncoperation j WHERE "
             "j.regardingobjectid = a.accountid AND j.operationtype = 1) FROM account a"
         )
-    log.effects = [
-        Effect(UUID(text.partition("/")[0]), int(text.partition("/")[2]))
-        for _, name, text, _ in made
-        if name == crash_plugins.EFFECT
-    ]
+        written = reader.rows("SELECT description FROM contact WHERE lastname = :name", {"name": crash_plugins.EFFECT})
+    log.effects = [Effect(UUID(text.partition("/")[0]), int(text.partition("/")[2])) for (text,) in written]
     # Of its two jobs one is removed when it has succeeded.
-    found += [f"account {record} '{name}' has {jobs} jobs" for record, name, _, jobs in made if jobs != 1]
+    found += [f"account {record} '{name}' has {jobs} jobs" for record, name, jobs in made if jobs != 1]
     lost = {record for record in changes.values() if record is not None} - {row[0] for row in made}
     found += [f"account {record} was acknowledged and is gone" for record in sorted(lost)]
-    twice = Counter(name for _, name, _, _ in made if name in changes)
-    found += [f"account '{name}' is there {times} times" for name, times in twice.items() if times > 1]
+    times = Counter(name for _, name, _ in made)
+    found += [f"account '{name}' is there {count} times" for name, count in times.items() if count > 1]
     return found + [str(violation) for violation in violations(store, log)]
 
 

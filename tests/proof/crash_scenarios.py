@@ -7,6 +7,7 @@ after the kill knows what was promised. Nothing here is random: a scenario meets
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
@@ -20,7 +21,7 @@ from adjourn import Organization, config, runtime
 from adjourn.jobs import queue
 from adjourn.jobs.model import REQUEST, ClaimedJob, Continue, Failed, Outcome, Postpone, Retry, Settlement, Succeeded
 from adjourn.jobs.states import Action
-from adjourn.pipeline.call import Request
+from adjourn.pipeline.declare import Message
 from adjourn.service import encode_arguments
 from adjourn.worker import calls
 from adjourn.worker.supervisor import Supervisor
@@ -45,10 +46,14 @@ class Teller:
         self.store = org.service.store
         self.stage = stage
         self._journal = open(journal, "a", buffering=1)  # noqa: SIM115 - the process's own, until it is killed
+        self.key = f"{runtime.new_id()}"
+        """Of this process, in every text and token: one database lives through many of them."""
         self._number = 0
         self.worker = runtime.new_id()
 
-    def enqueue(self, *wanted: tuple[Request, dict[str, Any]]) -> list[UUID]:
+    def enqueue(self, *given: tuple[Message[..., Any], str, dict[str, Any]]) -> list[UUID]:
+        """Messages with their marks and options; a token and a mark are this process's own."""
+        wanted = [(message.request(mark=f"{mark} {self.key}"), self._own(options)) for message, mark, options in given]
         texts = [encode_arguments(request) for request, _ in wanted]
         tokens = [options.get("dependency_token") for _, options in wanted]
         parts = plugins.PARTS if wanted[0][0].message == "writes" else 0
@@ -56,6 +61,10 @@ class Teller:
         ids = self.org.enqueue_many(wanted)
         self._done(number, ids=[str(job) for job in ids])
         return ids
+
+    def _own(self, options: dict[str, Any]) -> dict[str, Any]:
+        token = options.get("dependency_token")
+        return options | ({"dependency_token": f"{token} {self.key}"} if token else {})
 
     def act(self, action: Action, job: UUID, **more: Any) -> None:
         number = self._try(kind="act", action=action, job=str(job))
@@ -66,6 +75,7 @@ class Teller:
         self._done(number)
 
     def create(self, name: str) -> UUID:
+        name = f"{name} {self.key}"
         number = self._try(kind="change", name=name)
         record = self.org.create("account", {"name": name})
         self._done(number, id=str(record))
@@ -83,12 +93,13 @@ class Teller:
         assert settled.refused == []
         self._done(number)
 
-    def _try(self, **what: Any) -> int:
+    def _try(self, **what: Any) -> str:
         self._number += 1
-        self._write({"tried": self._number, **what})
-        return self._number
+        number = f"{self.key} {self._number}"
+        self._write({"tried": number, **what})
+        return number
 
-    def _done(self, number: int, **answer: Any) -> None:
+    def _done(self, number: str, **answer: Any) -> None:
         self._write({"done": number, **answer})
 
     def _write(self, line: dict[str, Any]) -> None:
@@ -97,15 +108,15 @@ class Teller:
 
 def verbs(tell: Teller) -> None:
     """In one thread, and handlers inline: each verb by itself, then whole runs."""
-    plain, writes, again = plugins.plain.request, plugins.writes.request, plugins.again.request
+    plain, writes, again = plugins.plain, plugins.writes, plugins.again
     tell.stage("enqueue")
     red = {"dependency_token": "red"}
-    first = tell.enqueue((plain("a"), red), (plain("b"), red), (plain("c"), {}), (plain("d"), red))
-    tell.enqueue((plain("e"), red))
+    first = tell.enqueue((plain, "a", red), (plain, "b", red), (plain, "c", {}), (plain, "d", red))
+    tell.enqueue((plain, "e", red))
     soon = {"postpone_until": runtime.now() + timedelta(seconds=_DUE_SECONDS)}
-    tell.enqueue((plain("due"), soon), (plain("due after its token"), {**soon, **red}))
+    tell.enqueue((plain, "due", soon), (plain, "due after its token", {**soon, **red}))
     tell.stage("offload")
-    large = tell.enqueue((plain("f" * 2 * LARGE), {}), (plain("g" * 2 * LARGE), {"dependency_token": "blue"}))
+    large = tell.enqueue((plain, "f" * 2 * LARGE, {}), (plain, "g" * 2 * LARGE, {"dependency_token": "blue"}))
     tell.stage("change")
     tell.create("caused one")
     tell.stage("claim")
@@ -134,63 +145,66 @@ def verbs(tell: Teller) -> None:
     tell.settle((running, Continue("")))
     tell.stage("postpone")
     later = tell.enqueue(
-        (plain("later"), {"dependency_token": "green"}), (plain("behind it"), {"dependency_token": "green"})
+        (plain, "later", {"dependency_token": "green"}), (plain, "behind it", {"dependency_token": "green"})
     )
     tell.act(Action.POSTPONE, later[0], postponeuntil=runtime.now() + timedelta(seconds=_DUE_SECONDS))
     tell.stage("delete")
     tell.act(Action.DELETE, large[0])
     tell.act(Action.DELETE, later[0])
     tell.stage("rescue")
-    tell.enqueue((plain("rescued"), {}))
+    tell.enqueue((plain, "rescued", {}))
     tell.claim(1)
     tell.store.write(partial(queue.rescue, dead=[str(tell.worker)]))
     tell.stage("sweep")
     forget_file(tell)
     tell.store.sweep_files(runtime.now())
     tell.stage("run")
-    tell.enqueue((writes("h"), red), (writes("i"), red))
-    tell.enqueue((again("j"), red), (again("k"), {}))
+    tell.enqueue((writes, "h", red), (writes, "i", red))
+    tell.enqueue((again, "j", red), (again, "k", {}))
     tell.org.drain()
     tell.store.release_worker(tell.worker)
 
 
 def workers(tell: Teller) -> None:
     """With a supervisor and a real executor process."""
-    plain, writes, again = plugins.plain.request, plugins.writes.request, plugins.again.request
+    plain, writes, again = plugins.plain, plugins.writes, plugins.again
     red = {"dependency_token": "red"}
     tell.stage("workers")
     supervisor = Supervisor(tell.org.service, processes=1, concurrency=2)
     supervisor.start()
-    tell.enqueue((plain("a"), red), (plain("b"), red), (plain("c"), {}))
-    tell.enqueue((writes("d"), red), (writes("e"), {}))
-    tell.enqueue((again("f"), red), (plain("g" * 2 * LARGE), {}))
+    tell.enqueue((plain, "a", red), (plain, "b", red), (plain, "c", {}))
+    tell.enqueue((writes, "d", red), (writes, "e", {}))
+    tell.enqueue((again, "f", red), (plain, "g" * 2 * LARGE, {}))
     tell.create("caused by workers")
-    until_completed(tell.org)
+    until_completed(tell)
     supervisor.stop()
 
 
 def executors(tell: Teller, point: str, marker: Path) -> None:
     """An executor that dies by itself at one of its own fault points, and a service that lives on."""
+    os.environ[plugins.DIE_AT] = f"{point}|{marker}"
     supervisor = Supervisor(tell.org.service, processes=1, concurrency=1)
     supervisor.start()
     red = {"dependency_token": "red"}
-    tell.enqueue((plugins.dies_at.request("a", point, str(marker)), red), (plugins.plain.request("b"), red))
-    tell.enqueue((plugins.writes.request("c"), red))
-    until_completed(tell.org)
+    tell.enqueue((plugins.dies_later, "a", red), (plugins.plain, "b", red))
+    tell.enqueue((plugins.writes, "c", red))
+    until_completed(tell)
+    assert marker.exists(), f"no executor came to {point}"
     supervisor.stop()
 
 
-def until_completed(org: Organization) -> None:
-    """Wait until nothing is open."""
+def until_completed(tell: Teller) -> None:
+    """Wait until none of this process's own jobs is open; an earlier one may have left a paused one."""
     until = runtime.monotonic() + _WAIT_SECONDS_MAX
-    while open_jobs(org):
+    while _open_jobs(tell):
         assert runtime.monotonic() < until, "the jobs do not come to an end"
         runtime.sleep(0.02)
 
 
-def open_jobs(org: Organization) -> int:
-    with org.service.store.read() as reader:
-        return int(reader.rows("SELECT count(*) FROM asyncoperation WHERE statecode <> 3")[0][0])
+def _open_jobs(tell: Teller) -> int:
+    with tell.store.read() as reader:
+        sql = "SELECT count(*) FROM asyncoperation WHERE statecode IN (0, 2) OR statecode = 1 AND waitreason <> 'paused' AND NOT blocked"
+        return int(reader.rows(sql)[0][0])
 
 
 def forget_file(tell: Teller) -> None:
