@@ -64,7 +64,8 @@ fuzz: $(VENV)/installed-test  ## new properties' examples, 200,000 texts at the 
 requirements: $(VENV)/installed-test  ## rows of docs/requirements.md owed so far without a passing test
 	$(BIN)/python -m tools.requirements
 
-prove: $(VENV)/installed-test  ## run the tests of the requirements as written, long ones too
+prove: $(VENV)/installed-test  ## kill at every fault point, explore the reference model; then the requirements as written, long ones too
+	ADJOURN_HYPOTHESIS=exploring $(BIN)/python -m pytest tests/proof -m 'long or not long' $(PYTEST_OPTIONS)
 	$(BIN)/python -m pytest -m 'requirement' $(PYTEST_OPTIONS)
 
 clean:  ## remove what the targets made, but no database

@@ -34,6 +34,7 @@ from adjourn.pipeline.code import handler_of, resolve
 from adjourn.pipeline.context import Context
 from adjourn.pipeline.record import Record
 from adjourn.query.metadata_documents import additions
+from adjourn.store import faults
 from adjourn.worker import protocol
 from adjourn.worker.protocol import Answer, Ask, Channel, Done, Interrupt, Metadata, Ready, Run, Traced, Work
 from adjourn.worker.running_job import RunningJob, Stop
@@ -271,7 +272,9 @@ class Executor:
         with self._finished_lock:
             batch, self._finished = self._finished, []
         if batch:
+            faults.point("outcome made")
             self._channel.send(Done(batch))
+            faults.point("outcome sent")
 
     def _send_gathered(self) -> None:
         """A job that takes its time must not hold back the outcomes of those before it."""
