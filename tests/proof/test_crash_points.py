@@ -1,0 +1,152 @@
+"""kill -9 at every fault point of every verb, on both stores: the next process finds nothing lost, doubled or stuck.
+
+The list of points is read from the source. The short form dies at the first visit of each point in each stage, and at a
+few more where whole runs happen; the long form at every visit, and again while the next process recovers.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from tests.conftest import DIALECTS
+from tests.proof import points
+from tests.proof.crash import CrashRoom, Play, Report, Visit
+from tests.proof.crash_scenarios import STAGES
+from tests.support import postgres
+
+OUTCOME = "adjourn.worker.supervisor._finished: outcome"
+"""The one point that only a service with executors comes to."""
+_EXECUTOR = "adjourn.worker.executor."
+_RUN_VISITS = 1
+"""Of each point of the stage in which whole runs happen, beyond the first, in the short form."""
+
+
+@pytest.fixture(scope="module")
+def room() -> Iterator[CrashRoom]:
+    opened = CrashRoom()
+    yield opened
+    opened.close()
+
+
+class Theatre:
+    """One database that lives through all kills, and its journal: what the first process was promised, the last one finds."""
+
+    def __init__(self, dialect: str, room: CrashRoom, folder: Path) -> None:
+        self.dialect = dialect
+        self._room = room
+        self._parent = folder
+        self._name: str | None = None
+        self._visits: list[Visit] = []
+        self._prepare()
+
+    def visits(self, stage: str | None = None) -> list[Visit]:
+        """The fault points that a process comes to in a stage, or in all, when nobody kills it."""
+        if not self._visits:
+            self._visits = self.perform("verbs").visits
+        return [visit for visit in self._visits if stage in (None, visit.stage)]
+
+    def perform(self, scenario: str, die_at: Visit | None = None, dying_recoveries: Sequence[Visit] = ()) -> Report:
+        """Play, then let the next process recover; nothing may be wrong in the end."""
+        report = self._room.play(Play(scenario, self._url, self._folder, die_at))
+        for visit in dying_recoveries:
+            self._room.play(Play("recover", self._url, self._folder, visit))
+        violations = self._room.play(Play("recover", self._url, self._folder)).violations
+        if violations:
+            self._prepare()  # what is broken stays broken: not for the tests that follow
+        assert violations == [], f"{scenario}, {die_at}, {dying_recoveries}"
+        return report
+
+    def kill(self, scenario: str, die_at: Visit, dying_recoveries: Sequence[Visit] = ()) -> None:
+        """The same, and the process must have come to that point."""
+        assert self.perform(scenario, die_at, dying_recoveries).killed, f"it never came to {die_at}"
+
+    def close(self) -> None:
+        if self._name is not None:
+            postgres.cluster().drop(self._name)
+
+    def _prepare(self) -> None:
+        self.close()
+        self._folder = tempfile.mkdtemp(dir=self._parent)
+        self._url = f"sqlite:///{self._folder}/adjourn.db"
+        if self.dialect == "postgres":
+            self._name = postgres.cluster().create()
+            self._url = postgres.cluster().url_of(self._name)
+        self._room.play(Play("prepare", self._url, self._folder))
+
+
+@pytest.fixture(scope="module", params=DIALECTS)
+def theatre(
+    request: pytest.FixtureRequest, room: CrashRoom, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Theatre]:
+    opened = Theatre(request.param, room, tmp_path_factory.mktemp("crash"))
+    yield opened
+    opened.close()
+
+
+def chosen(visits: Sequence[Visit], more: int) -> list[Visit]:
+    """Of each point the first visit, and some later ones at even distances."""
+    by_site: dict[str, list[Visit]] = defaultdict(list)
+    for visit in visits:
+        by_site[visit.site].append(visit)
+    found = []
+    for places in by_site.values():
+        indexes = {0, *((len(places) - 1) * (index + 1) // (more + 1) for index in range(more))}
+        found += [places[index] for index in sorted(indexes)]
+    return found
+
+
+def test_every_fault_point_of_the_source_is_visited(theatre: Theatre) -> None:
+    """A point that is new in the source needs a stage in `crash_scenarios` that comes by."""
+    visited = {visit.site for visit in theatre.visits()} | {OUTCOME}
+    assert {site for site in points.declared(theatre.dialect) if not site.startswith(_EXECUTOR)} <= visited
+    assert {visit.stage for visit in theatre.visits()} == set(STAGES)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_killed_at_each_point_of_a_stage(theatre: Theatre, stage: str) -> None:
+    visits = theatre.visits(stage)
+    if stage != "run":
+        visits = chosen(visits, 0)
+    else:  # files have stages of their own
+        visits = chosen([visit for visit in visits if "file" not in visit.site], _RUN_VISITS)
+    for visit in visits:
+        theatre.kill("verbs", visit)
+
+
+def test_a_service_with_executors_killed_at_an_outcome(theatre: Theatre) -> None:
+    for count in (1, 5):
+        theatre.kill("workers", Visit("workers", OUTCOME, count))
+
+
+@pytest.mark.parametrize("site", sorted(site for site in points.declared("sqlite") if site.startswith(_EXECUTOR)))
+def test_an_executor_killed_at_its_own_points(theatre: Theatre, site: str) -> None:
+    theatre.perform(f"executor {site.rpartition(': ')[2]}")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("stage", STAGES)
+def test_killed_at_each_visit_of_a_stage(theatre: Theatre, stage: str) -> None:
+    for visit in theatre.visits(stage):
+        theatre.kill("verbs", visit)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("stage", STAGES)
+def test_killed_and_killed_again_while_it_recovers(theatre: Theatre, stage: str) -> None:
+    for visit in chosen(theatre.visits(stage), 0):
+        if "commit" in visit.site:
+            for count in (1, 2, 5, 11):
+                again = visit._replace(stage="recover", count=count)
+                theatre.kill("verbs", visit, [again, again._replace(count=1)])
+
+
+@pytest.mark.long
+def test_a_service_with_executors_killed_anywhere(theatre: Theatre) -> None:
+    """Its threads make another order each time: a visit may not come, most do."""
+    visits = theatre.perform("workers").visits
+    killed = [theatre.perform("workers", visit).killed for visit in visits[: len(visits) * 3 // 4 : 2]]
+    assert sum(killed) > len(killed) // 2
