@@ -74,6 +74,8 @@ def _end(ends: str, done: int, start: int, job: Job) -> Outcome:
     match ends:
         case "retry" if job.retry_count < 1:
             return adjourn.Retry("once more", delay_seconds=0.5)
+        case "back off" if job.retry_count < 1:
+            return adjourn.Retry("after a while")
         case "retries":
             return adjourn.Retry("again and again", delay_seconds=0.1)
         case "postpone" if once:

@@ -29,7 +29,7 @@ _TOKENS = (None, None, "red", "green")
 _WAITS = (0.0, 0.0, 0.0, 0.0, 0.4, 3.0, 9.0)
 _MESSAGES = (handlers.work, handlers.work, handlers.atomic_work, isolated_handlers.isolated_work)
 _ENDS = (
-    "succeed", "succeed", "succeed", "succeed", "succeed", "succeed", "retry", "retries", "postpone", "continue",
+    "succeed", "succeed", "succeed", "succeed", "succeed", "succeed", "retry", "retries", "back off", "postpone", "continue",
     "fail", "cancel", "die",
 )  # fmt: skip
 _CHANGES: dict[Action, dict[str, Any]] = {
@@ -38,6 +38,8 @@ _CHANGES: dict[Action, dict[str, Any]] = {
     Action.PAUSE: {"statecode": 1, "statuscode": 10},
 }
 _ACTIONS = (*(3 * (Action.PAUSE, Action.RESUME, Action.POSTPONE)), Action.CANCEL, Action.CANCEL, Action.DELETE)
+_ON_RUNNING = (*(3 * (Action.PAUSE,)), Action.POSTPONE, Action.CANCEL, Action.CANCEL, Action.DELETE)
+_RUNNING = "asyncoperations?$select=asyncoperationid&$filter=statecode eq 2&$orderby=createdon desc&$top=3"
 
 
 @dataclass
@@ -136,11 +138,23 @@ class People:
     def act(self, service: Service) -> None:
         """Something done to a job that somebody was told of; a question among it."""
         dice, memory = self._dice, self.memory
+        client = service.client(self._call(service))
         job = dice.choice(memory.known[-8:] if dice.random() < 0.8 else memory.known)
+        action = dice.choice(_ACTIONS)
+        if dice.random() < 0.5:
+            known = {*memory.known}
+            running = [found.id for found in client.retrieve_multiple(_RUNNING) if found.id in known]
+            if running and running[0] is not None:
+                job, action = running[0], dice.choice(_ON_RUNNING)
         if dice.random() < 0.15:
             self._ask(service, job)
             return
-        action = dice.choice(_ACTIONS)
+        self._do(service, action, job)
+        if dice.random() < 0.3:  # somebody else, or the same one again, before anything has come of it
+            self._do(service, dice.choice(_ON_RUNNING), job)
+
+    def _do(self, service: Service, action: Action, job: UUID) -> None:
+        dice, memory = self._dice, self.memory
         client = service.client(self._call(service))
         try:
             if action is Action.DELETE:

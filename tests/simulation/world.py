@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import random
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ from tests.simulation.store import Store
 
 from adjourn import config, runtime
 from adjourn.jobs.queue import workers
+from adjourn.metadata.values import moment_text
 from adjourn.service import Service
 from adjourn.store import faults
 
@@ -192,11 +195,9 @@ class World:
             return False
         connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
         try:
-            soon = runtime.now().timestamp() + _SOON_SECONDS
-            until = runtime.datetime.fromtimestamp(soon, runtime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-            (count,) = connection.execute(_OPEN, (until,)).fetchall()[0]
-            # A process whose dead predecessor nobody has noticed yet would leave its lock behind.
-            return count == 0
+            soon = moment_text(runtime.now() + timedelta(seconds=_SOON_SECONDS))
+            (count,) = connection.execute(_OPEN, (soon,)).fetchall()[0]
+            return bool(count == 0)
         except apsw.BusyError:
             return False
         finally:
@@ -224,8 +225,11 @@ class World:
 
     def _hear(self, logger: Any, method: str, event: dict[str, Any]) -> Any:
         text = str(event["event"])
-        if method in ("error", "critical", "exception") and text not in _FORESEEN:
-            self._heard.append(f"the service says: {text} {event}")
+        error = sys.exception()
+        if method in ("error", "critical") and text not in _FORESEEN:
+            # An executor whose supervisor went in the middle of an outcome may say that it cannot go on.
+            if not (text == "the executor cannot go on" and isinstance(error, OSError)):
+                self._heard.append(f"the service says: {text} ({error!r})")
         self.scheduler.note(text)
         raise structlog.DropEvent
 
