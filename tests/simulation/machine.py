@@ -33,6 +33,9 @@ class Machine:
         self.statements = 0
         self.at_commit: Callable[[], Exception | None] = lambda: None
         """Asked before each COMMIT: an error that it is to meet."""
+        self.workers: dict[str, Process] = {}
+        """Which process is alive as which worker, as far as it has said so."""
+        self.complaints: list[str] = []
         self._executor = executor
         self._connections: dict[Process, list[apsw.Connection]] = {}
         self._descriptors: dict[int, Process] = {}
@@ -86,6 +89,11 @@ class Machine:
             ):
                 stack.enter_context(mock.patch.object(module, name, replacement))
             yield
+
+    def is_theft(self, worker: str) -> bool:
+        """Whether who runs now takes something from a worker that lives in another process."""
+        holder, running = self.workers.get(worker), self.scheduler.running
+        return holder is not None and holder.alive and running is not None and running.process is not holder
 
     # Files
 

@@ -26,7 +26,7 @@ from tests.simulation.primitives import Bell, Future, Lock, Queue
 
 _EPOCH = 1_900_000_000.0
 _PAUSE_CHANCE = 0.15
-_STEPS_MAX = 400_000
+_STEPS_MAX = 60_000
 
 
 class Stuck(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import apsw
 from tests.simulation.machine import Machine
@@ -48,5 +49,16 @@ class Store(SqliteStore):
         finally:
             sqlite.apsw.Connection = real
         connection.execute("PRAGMA synchronous=OFF")
+        connection.create_scalar_function("proof_theft", self._machine.is_theft, 1)
         self._machine.connected(connection)
         return connection
+
+    def hold_worker(self, worker_id: UUID, host: str, pid: int) -> None:
+        self._machine.workers[str(worker_id)] = self._machine.scheduler.here().process
+        super().hold_worker(worker_id, host, pid)
+
+    def release_worker(self, worker_id: UUID) -> None:
+        if self._machine.is_theft(str(worker_id)):
+            self._machine.complaints.append(f"the lock of worker {worker_id}, which lives, was removed")
+        self._machine.workers.pop(str(worker_id), None)
+        super().release_worker(worker_id)

@@ -42,7 +42,7 @@ from adjourn.store import faults
 _LOOK_SECONDS = 0.5
 _RESTART_SECONDS_MAX = 1.5
 _SCRIPT_SECONDS = 6.0
-_SECONDS_MAX = 600.0
+_SECONDS_MAX = 900.0
 _SOON_SECONDS = 60.0
 """What is due within this time is waited for at the end."""
 _FORESEEN = frozenset(
@@ -60,12 +60,18 @@ _DIARIES = (
         INSERT INTO proofwrite SELECT substr(new.description, 1, 36), substr(new.description, 38),
             (SELECT lease FROM asyncoperation WHERE asyncoperationid = substr(new.description, 1, 36) AND statecode = 2);
     END""",
-    "CREATE TABLE proofcause (accountid TEXT, name TEXT)",
-    """CREATE TRIGGER proofcause_job AFTER INSERT ON asyncoperation WHEN new.operationtype = 1 BEGIN
-        INSERT INTO proofcause VALUES (new.regardingobjectid, new.name);
+    "CREATE TABLE proofjob (jobid TEXT, operationtype INTEGER, regarding TEXT, name TEXT)",
+    """CREATE TRIGGER proofjob_insert AFTER INSERT ON asyncoperation BEGIN
+        INSERT INTO proofjob VALUES (new.asyncoperationid, new.operationtype, new.regardingobjectid, new.name);
+    END""",
+    "CREATE TABLE prooftheft (jobid TEXT, worker TEXT)",
+    """CREATE TRIGGER prooftheft_lease AFTER UPDATE OF lease ON asyncoperation
+    WHEN old.lease IS NOT NULL AND old.lease IS NOT new.lease AND proof_theft(old.worker) BEGIN
+        INSERT INTO prooftheft VALUES (old.asyncoperationid, old.worker);
     END""",
 )
-"""Beside the diary of states: under which lease each write of a handler was made, and which jobs each record caused."""
+"""Beside the diary of states: under which lease each write of a handler was made, what each job is and what caused it, and
+which leases were taken from workers that live."""
 
 
 @dataclass
@@ -137,7 +143,9 @@ class World:
                 self._start(slot)
             self.scheduler.at(self.dice.uniform(1, _SCRIPT_SECONDS), partial(self._start, "s"))
             self.scheduler.at(_LOOK_SECONDS, self._look)
-            self.scheduler.run(lambda: self.finished and not any(found.alive for found in self._processes.values()))
+            self.scheduler.run(
+                lambda: self.finished and not any(found.alive for found in self._processes.values()), _SECONDS_MAX
+            )
             done: list[bool] = []
             self.scheduler.start(Process("examiner"), self._examine, report, done, name="main")
             self.scheduler.run(lambda: bool(done), _SECONDS_MAX * 2)
@@ -147,7 +155,7 @@ class World:
         report.perils = self.perils.counts
         report.refused = self.people.memory.refused
         report.acts = Counter(str(act.action) for act in self.people.memory.acts)
-        report.violations += self._heard
+        report.violations += [*self._heard, *self.machine.complaints]
         return report
 
     # Life and death
@@ -243,11 +251,15 @@ class World:
             entries = audit.read(reader)
             effects = reader.rows("SELECT description FROM contact WHERE lastname = :label", {"label": handlers.EFFECT})
             report.violations += _writes(reader.rows("SELECT jobid, run, lease FROM proofwrite"))
-            report.violations += _causes(
-                [row[0] for row in reader.rows("SELECT accountid FROM account")],
-                reader.rows("SELECT accountid, name FROM proofcause"),
-                memory.accounts,
-            )
+            accounts = [row[0] for row in reader.rows("SELECT accountid FROM account")]
+            causes = [row[0] for row in reader.rows("SELECT regarding FROM proofjob WHERE operationtype = 1")]
+            report.violations += _causes(accounts, causes, memory.accounts)
+            kinds = dict(reader.rows("SELECT jobid, operationtype FROM proofjob"))
+            report.violations += _claims(entries, kinds)
+            report.violations += [
+                f"the lease of job {job} was taken from worker {worker}, which lives"
+                for job, worker in reader.rows("SELECT jobid, worker FROM prooftheft")
+            ]
             there = {row[0] for row in reader.rows("SELECT data FROM asyncoperationtext")}
             report.violations += [f"worker {found} holds jobs" for found in workers(reader)]
         report.violations += [f"worker {found} is dead, and its lock is there" for found in store.dead_workers(runtime.now())]
@@ -290,9 +302,29 @@ def _writes(rows: list[tuple[Any, ...]]) -> Iterator[str]:
             yield f"{count} runs of job {job} wrote under the lease {lease}"
 
 
-def _causes(accounts: list[str], causes: list[tuple[Any, ...]], acknowledged: list[UUID]) -> Iterator[str]:
+def _claims(entries: list[audit.Entry], kinds: dict[str, int]) -> Iterator[str]:
+    """Of each type of jobs the earliest that are Ready are claimed: none is passed over."""
+    ready: dict[int, dict[str, int]] = {}
+    for position, entry in enumerate(entries):
+        of_kind = ready.setdefault(kinds[entry.job], {})
+        of_kind.pop(entry.job, None)
+        if entry.became == 0:
+            of_kind[entry.job] = entry.sequence
+        elif entry.claims:
+            # The others of the same batch have the same lease and follow at once.
+            together = set()
+            for other in entries[position + 1 :]:
+                if other.lease != entry.lease or not other.claims:
+                    break
+                together.add(other.job)
+            passed = sorted(number for job, number in of_kind.items() if number < entry.sequence and job not in together)
+            if passed:
+                yield f"job {entry.sequence} was claimed before {passed}, which were Ready"
+
+
+def _causes(accounts: list[str], causes: list[str], acknowledged: list[UUID]) -> Iterator[str]:
     """A record is there exactly if both jobs that it caused came to be."""
-    count: Counter[str] = Counter(row[0] for row in causes)
+    count: Counter[str] = Counter(causes)
     for account in accounts:
         if count[account] != 2:
             yield f"account {account} caused {count[account]} jobs instead of 2"
