@@ -176,7 +176,7 @@ VARIANTS = (
         (
             Edit("store/writer.py", "            tx.finish()\n        except BaseException as error:\n            self._undone(tx)\n            if tx.lost",
                  "            tx.finish()\n            entry.future.set_result(entry.value)\n        except BaseException as error:\n            self._undone(tx)\n            if tx.lost"),
-            Edit("store/writer.py", "        entry.future.set_result(entry.value)\n", ""),
+            Edit("store/writer.py", "        self._settle(entry.tx)\n        entry.future.set_result(entry.value)\n", "        self._settle(entry.tx)\n"),
         ),
         100,
     ),

@@ -11,6 +11,8 @@ from pathlib import Path
 from tests.simulation import coverage, run
 from tests.simulation.census import Census
 
+import adjourn
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
@@ -20,7 +22,10 @@ def main() -> int:
     parser.add_argument("--coverage", action="store_true", help="which lines of jobs, worker and store were executed")
     parser.add_argument("--json", action="store_true", help="a line for each seed instead of the figures")
     parser.add_argument("--trace", type=Path, help="write what happened in the one seed to this file")
+    parser.add_argument("--source", type=Path, help="be sure that the service is the one in this folder")
     options = parser.parse_args()
+    if options.source is not None and not Path(adjourn.__file__).is_relative_to(options.source):
+        parser.error(f"the service was loaded from {adjourn.__file__}")
     first, _, last = options.seeds.partition(":")
     seeds = range(int(first), int(last) if last else int(first) + 1)
     if options.trace is not None:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +25,24 @@ SEEDS_OF_A_PROCESS = 40
 
 
 def simulate(
-    seeds: range, *, seconds_max: float, first_only: bool = False, coverage: bool = False, environment: Any = None
+    seeds: range,
+    *,
+    seconds_max: float,
+    first_only: bool = False,
+    coverage: bool = False,
+    source: Path = _ROOT / "src",
+    environment: Mapping[str, str] | None = None,
 ) -> Census:
     """Play seeds in a new interpreter, until the time is up. first_only: until the first violation.
 
-    environment: variables for that interpreter.
+    source: the folder in which `adjourn` is. environment: more variables for that interpreter.
     """
     command = [sys.executable, "-m", "tests.simulation", "--seeds", f"{seeds.start}:{seeds.stop}", "--json"]
-    command += ["--seconds", str(seconds_max), *(["--first-only"] * first_only), *(["--coverage"] * coverage)]
+    command += ["--source", str(source), "--seconds", str(seconds_max), *(["--first-only"] * first_only), *(["--coverage"] * coverage)]
     done = subprocess.run(
         command,
         cwd=_ROOT,
-        env={**os.environ, "PYTHONPATH": str(_ROOT), **(environment or {})},
+        env={**os.environ, "PYTHONPATH": f"{source}:{_ROOT}", **(environment or {})},
         capture_output=True,
         text=True,
         timeout=seconds_max + 300,
