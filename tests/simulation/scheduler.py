@@ -3,28 +3,30 @@
 Several simulated processes live in one real one. Each of their threads is a greenlet; exactly one runs at a time, and a
 random generator made from the seed says who is next, so that a seed always gives the same run. Threads hand over where
 they wait, and now and then at a lock, a queue, a future or a fault point. Time stands still while somebody runs and
-jumps when all of them wait.
+jumps when all of them wait. People's clock may be set (`jump`); the one that never runs backwards does not notice.
 
 A process is killed as by SIGKILL: none of its greenlets is ever resumed, so no `finally` of theirs runs. To keep Python
-from unwinding them after all when it collects them, they are made immortal.
+from unwinding them after all when it collects them, they are made immortal. A process is frozen as by SIGSTOP: it keeps
+what it holds, and goes on later as if nothing had happened.
 """
 
 from __future__ import annotations
 
-import collections
 import ctypes
 import hashlib
 import heapq
 import random
+import sys
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 import greenlet
+from tests.simulation.primitives import Bell, Future, Lock, Queue
 
 _EPOCH = 1_900_000_000.0
-_PAUSE_CHANCE = 0.3
-_STEPS_MAX = 2_000_000
+_PAUSE_CHANCE = 0.15
+_STEPS_MAX = 60_000
 
 
 class Stuck(Exception):
@@ -37,7 +39,10 @@ class Process:
     def __init__(self, name: str) -> None:
         self.name = name
         self.alive = True
+        self.frozen = False
         self.tasks: list[Task] = []
+        self.held_back: list[Task] = []
+        """Those that would run if it were not frozen."""
 
 
 class Task:
@@ -63,158 +68,33 @@ class Task:
         return not self.ended and self.process.alive
 
 
-class Bell:
-    def __init__(self, scheduler: Scheduler) -> None:
-        self._scheduler = scheduler
-        self._rung = False
-        self._waiting: list[Task] = []
-
-    def ring(self) -> None:
-        # Never hands over: SQLite's hook after a commit rings, and a greenlet must not be left inside of SQLite.
-        self._rung = True
-        waiting, self._waiting = self._waiting, []
-        for task in waiting:
-            self._scheduler.wake(task)
-
-    def wait(self, timeout: float | None = None) -> bool:
-        if timeout != 0:
-            self._scheduler.maybe_pause()
-        if not self._rung and timeout != 0:
-            self._scheduler.park_in(self._waiting, timeout)
-        rung, self._rung = self._rung, False
-        return rung
-
-
-class Lock:
-    """First come, first served: handed over, not fought for."""
-
-    def __init__(self, scheduler: Scheduler) -> None:
-        self._scheduler = scheduler
-        self._held = False
-        self._waiting: list[Task] = []
-
-    def acquire(self, timeout: float | None = None) -> bool:
-        self._scheduler.maybe_pause()
-        if not self._held:
-            self._held = True
-            return True
-        if timeout is not None and timeout <= 0:
-            return False
-        return self._scheduler.park_in(self._waiting, timeout)
-
-    def release(self) -> None:
-        while self._waiting:
-            if self._scheduler.wake(self._waiting.pop(0)):  # not to one that has given up just now
-                return
-        self._held = False
-
-    def __enter__(self) -> Lock:
-        self.acquire()
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        self.release()
-
-
-class Queue:
-    def __init__(self, scheduler: Scheduler, size: int) -> None:
-        self._scheduler = scheduler
-        self._size = size
-        self._items: collections.deque[Any] = collections.deque()
-        self._changed: list[Task] = []
-
-    def put(self, item: Any, timeout: float | None = None) -> bool:
-        if not self._await(lambda: not self._size or len(self._items) < self._size, timeout):
-            return False
-        self._items.append(item)
-        self._tell()
-        return True
-
-    def get(self, timeout: float | None = None) -> Any:
-        if not self._await(lambda: bool(self._items), timeout):
-            return None
-        item = self._items.popleft()
-        self._tell()
-        return item
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def _await(self, ready: Callable[[], bool], timeout: float | None) -> bool:
-        self._scheduler.maybe_pause()
-        until = None if timeout is None else self._scheduler.time + timeout
-        while not ready():
-            left = None if until is None else until - self._scheduler.time
-            if left is not None and left <= 0:
-                return False
-            self._scheduler.park_in(self._changed, left)
-        return True
-
-    def _tell(self) -> None:
-        changed, self._changed = self._changed, []
-        for task in changed:
-            self._scheduler.wake(task)
-
-
-class Future:
-    def __init__(self, scheduler: Scheduler) -> None:
-        self._scheduler = scheduler
-        self._set = False
-        self._value: Any = None
-        self._error: BaseException | None = None
-        self._waiting: list[Task] = []
-
-    def set_result(self, value: Any) -> None:
-        self._open()
-        self._value = value
-
-    def set_exception(self, error: BaseException) -> None:
-        self._open()
-        self._error = error
-
-    def result(self, timeout: float | None = None) -> Any:
-        self._scheduler.maybe_pause()
-        if not self._set:
-            self._scheduler.park_in(self._waiting, timeout)
-        if not self._set:
-            raise TimeoutError
-        if self._error is not None:
-            raise self._error
-        return self._value
-
-    def done(self) -> bool:
-        return self._set
-
-    def _open(self) -> None:
-        if self._set:
-            raise RuntimeError("a future is set once")
-        self._set = True
-        for task in self._waiting:
-            self._scheduler.wake(task)
-
-
 class Scheduler:
     """See `adjourn.runtime.Runtime`.
 
-    peril: asked with the process and the moment's name ("step", or a fault point's) whether the process dies of it.
+    on_step: called with the process that is about to run; it may kill whom it likes. on_moment: the same at a fault point.
     on_death: gives back what the kernel would: called once for each killed process, when none of it runs any more.
     """
 
-    def __init__(self, seed: int, *, keep_trace: bool = False) -> None:
+    def __init__(self, seed: int | str, *, keep_trace: bool = False) -> None:
         self.time = 0.0
+        self.clock_offset = 0.0
         self.steps = 0
-        self.peril: Callable[[Process, str], bool] = lambda process, moment: False
+        self.on_step: Callable[[Process], None] = lambda process: None
+        self.on_moment: Callable[[Process, str], None] = lambda process, moment: None
         self.on_death: Callable[[Process], None] = lambda process: None
         self.trace: list[str] | None = [] if keep_trace else None
+        self.bells: list[Bell] = []
         self._hash = hashlib.sha256()
         self._order = random.Random(f"{seed} order")
         self._ids = random.Random(f"{seed} ids")
         self._random = random.Random(f"{seed} service")
         self._id_last = 0
         self._tasks = 0
+        self._alarms_set = 0
         self._processes: list[Process] = []
         self._ready: list[Task] = []
         self._timers: list[tuple[float, int, int, Task]] = []
+        self._alarms: list[tuple[float, int, Callable[[], None]]] = []
         self._hub = greenlet.getcurrent()
         self._running: Task | None = None
         self._error: BaseException | None = None
@@ -222,7 +102,7 @@ class Scheduler:
     # What the service asks for
 
     def timestamp(self) -> float:
-        return _EPOCH + self.time
+        return _EPOCH + self.time + self.clock_offset
 
     def monotonic(self) -> float:
         return self.time
@@ -234,7 +114,9 @@ class Scheduler:
         return self.start(self.here().process, function, *args, name=name)
 
     def bell(self) -> Bell:
-        return Bell(self)
+        bell = Bell(self)
+        self.bells.append(bell)
+        return bell
 
     def lock(self) -> Lock:
         return Lock(self)
@@ -268,8 +150,10 @@ class Scheduler:
         self._tasks += 1
         task = Task(self, process, self._tasks, name)
         process.tasks.append(task)
+        tracer = sys.gettrace()
 
         def body() -> None:
+            sys.settrace(tracer)
             try:
                 function(*args)
             except BaseException as error:
@@ -292,17 +176,25 @@ class Scheduler:
                 raise self._error
             self._wake_due()
             if not self._ready:
-                if not self._timers:
+                moments = [queue[0][0] for queue in (self._timers, self._alarms) if queue]
+                if not moments:
                     raise Stuck(f"everybody waits: {self._waiting()}")
-                self.time = max(self.time, self._timers[0][0])
+                self.time = max(self.time, min(moments))
                 continue
             if self.time > seconds_max or self.steps > _STEPS_MAX:
                 raise Stuck(f"no end after {self.time:.0f} s and {self.steps} steps: {self._waiting()}")
             task = self._ready.pop(self._order.randrange(len(self._ready)))
-            if task.process.alive:
+            if task.process.frozen:
+                task.process.held_back.append(task)
+            elif task.process.alive:
                 self._step(task)
         if self._error is not None:
             raise self._error
+
+    def at(self, seconds: float, action: Callable[[], None]) -> None:
+        """Do something in so many seconds, between two steps."""
+        self._alarms_set += 1
+        heapq.heappush(self._alarms, (self.time + seconds, self._alarms_set, action))
 
     def kill(self, process: Process, moment: str) -> None:
         """Now, by whoever: does not return when it is called by a thread of that process."""
@@ -313,14 +205,26 @@ class Scheduler:
         else:
             self._bury(process)
 
+    def freeze(self, process: Process, seconds: float) -> None:
+        """None of it runs for a while."""
+        self.note(f"frozen {process.name}: {seconds:.3f}")
+        process.frozen = True
+        self.at(seconds, lambda: self._thaw(process))
+
+    def jump(self, seconds: float) -> None:
+        """Somebody sets the clock."""
+        self.note(f"the clock jumps by {seconds:.3f}")
+        self.clock_offset += seconds
+
     def at_fault(self, moment: str) -> None:
         """The listener for `store.faults`."""
         if self._running is None:
             return
-        process = self._running.process
         self.note(moment)
-        if self.peril(process, moment):
-            self.kill(process, moment)
+        self.on_moment(self._running.process, moment)
+        if self._running.process.frozen:
+            self._running.process.held_back.append(self._running)
+            self._hub.switch()
         self.maybe_pause()
 
     def note(self, text: str) -> None:
@@ -335,6 +239,11 @@ class Scheduler:
 
     def here(self) -> Task:
         assert self._running is not None, "only threads of a simulated process may wait"
+        return self._running
+
+    @property
+    def running(self) -> Task | None:
+        """Who runs now; None: the simulation itself."""
         return self._running
 
     def abandon(self) -> None:
@@ -381,24 +290,34 @@ class Scheduler:
 
     def _step(self, task: Task) -> None:
         self.steps += 1
-        self.time += self._order.uniform(0.00001, 0.0001)
+        self.time += self._order.random() * 0.0001
+        self.on_step(task.process)
+        if not task.process.alive or task.process.frozen:
+            if task.process.alive:
+                task.process.held_back.append(task)
+            return
         self._running = task
         self.note("runs")
-        if self.peril(task.process, "step"):
-            self._running = None
-            self.kill(task.process, "step")
-            return
         task.greenlet.switch()
         self._running = None
         if not task.process.alive:
             self._bury(task.process)
 
     def _wake_due(self) -> None:
+        while self._alarms and self._alarms[0][0] <= self.time:
+            heapq.heappop(self._alarms)[2]()
         while self._timers and self._timers[0][0] <= self.time:
             _, _, ticket, task = heapq.heappop(self._timers)
             if task.parked and task.ticket == ticket:
                 task.parked = False
                 self._ready.append(task)
+
+    def _thaw(self, process: Process) -> None:
+        if process.alive and process.frozen:
+            self.note(f"goes on {process.name}")
+            process.frozen = False
+            self._ready.extend(process.held_back)
+        process.held_back = []
 
     def _bury(self, process: Process) -> None:
         for task in process.tasks:
@@ -409,6 +328,7 @@ class Scheduler:
         self._timers = [timer for timer in self._timers if timer[3].process is not process]
         heapq.heapify(self._timers)
         process.tasks = []
+        process.held_back = []
         self.on_death(process)
 
     def _waiting(self) -> str:

@@ -1,16 +1,17 @@
-"""Simulated processes around one SQLite file: clients that enqueue, workers that run, duties; and what must hold.
+"""One seed: processes on one simulated machine around one SQLite file, their people and perils, and the verdict.
 
-A *slot* is a place where a process runs; when it is killed, the next one starts there on the same file. The first slot
-has clients and workers, a second one (in every other seed) workers only. What the world knows outlives the processes:
-what was meant to be enqueued, what was acknowledged, which runs were seen.
+A *slot* is a place where a process runs; when it ends, however it does, the next one starts there on the same file.
+Slot a has the service that people call, slot b (in every other seed) another one, slot s runs a script now and then.
+When the people are done and all perils are over, everything that can run is run; then the world is examined.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 import random
-from collections.abc import Callable, Iterator
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,383 +22,314 @@ from unittest import mock
 from uuid import UUID
 
 import apsw
-import msgspec
+import structlog
+from tests.proof import audit
+from tests.proof.checker import violations
+from tests.proof.violations import Effect, Log
+from tests.simulation import handlers, programs
+from tests.simulation.machine import Machine
+from tests.simulation.people import LARGE, People
+from tests.simulation.perils import Perils
 from tests.simulation.scheduler import Process, Scheduler
+from tests.simulation.store import Store
 
 from adjourn import config, runtime
-from adjourn.jobs import explain, queue
-from adjourn.jobs.model import REQUEST, ClaimedJob, Continue, Outcome, Postpone, Retry, Settlement, Succeeded
-from adjourn.jobs.states import State
-from adjourn.pipeline.call import Call, Request
+from adjourn.jobs.queue import workers
+from adjourn.metadata.values import moment_text
 from adjourn.service import Service
-from adjourn.store import faults, lock_files, turn
-from adjourn.store.sqlite import SqliteStore
-from adjourn.worker.duties import duties
+from adjourn.store import faults
 
-_BATCHES = 12
-_CLIENTS = 2
-_WORKERS = 3
-_LARGE = 1_000
-"""From here on a payload goes to a file, so that the crash of files is simulated without megabytes."""
 _LOOK_SECONDS = 0.5
-_OPEN_KEYS = """
-    SELECT count(*) FROM asyncoperation WHERE serialkey = :key AND sequence < :sequence AND statecode <> 3"""
-_JOBS = """
-    SELECT a.asyncoperationid, a.sequence, a.statecode, a.statuscode, a.dependencytoken, a.worker, a.lease, a.datablobid, t.data
-    FROM asyncoperation a LEFT JOIN asyncoperationtext t ON t.asyncoperationsequence = a.sequence
-    WHERE a.operationtype = 54 ORDER BY a.sequence"""
+_RESTART_SECONDS_MAX = 1.5
+_SCRIPT_SECONDS = 6.0
+_SECONDS_MAX = 900.0
+_SOON_SECONDS = 60.0
+"""What is due within this time is waited for at the end."""
+_FORESEEN = frozenset(
+    (
+        "an executor died",
+        "a group of writes was lost and is run again",
+        "the database is in doubt; restart to recover it",
+    )
+)
+"""What the service may say in a loud voice: perils that it has met. Anything else of that kind is a finding."""
+_OPEN = "SELECT count(*) FROM asyncoperation WHERE statecode IN (0, 2) OR (statecode = 1 AND NOT blocked AND postponeuntil < ?)"
+_DIARIES = (
+    "CREATE TABLE proofwrite (jobid TEXT, run TEXT, lease TEXT)",
+    f"""CREATE TRIGGER proofwrite_contact AFTER INSERT ON contact WHEN new.lastname = '{handlers.PLAIN}' BEGIN
+        INSERT INTO proofwrite SELECT substr(new.description, 1, 36), substr(new.description, 38),
+            (SELECT lease FROM asyncoperation WHERE asyncoperationid = substr(new.description, 1, 36) AND statecode = 2);
+    END""",
+    "CREATE TABLE proofjob (jobid TEXT, operationtype INTEGER, regarding TEXT, name TEXT)",
+    """CREATE TRIGGER proofjob_insert AFTER INSERT ON asyncoperation BEGIN
+        INSERT INTO proofjob VALUES (new.asyncoperationid, new.operationtype, new.regardingobjectid, new.name);
+    END""",
+    "CREATE TABLE prooftheft (jobid TEXT, worker TEXT)",
+    """CREATE TRIGGER prooftheft_lease AFTER UPDATE OF lease ON asyncoperation
+    WHEN old.lease IS NOT NULL AND old.lease IS NOT new.lease AND proof_theft(old.worker) BEGIN
+        INSERT INTO prooftheft VALUES (old.asyncoperationid, old.worker);
+    END""",
+)
+"""Beside the diary of states: under which lease each write of a handler was made, what each job is and what caused it, and
+which leases were taken from workers that live."""
 
 
 @dataclass
-class Batch:
-    """Jobs that a client enqueues in one transaction."""
+class Report:
+    """What one seed did."""
 
-    number: int
-    parts: list[dict[str, Any]]
-    """token, wait (seconds to postpone), pad (characters of payload)"""
-    client: int
-    ids: list[UUID] = field(default_factory=list)
-    """Set when the service has acknowledged it."""
+    seed: int
+    steps: int = 0
+    seconds: float = 0.0
+    statements: int = 0
+    jobs: int = 0
+    trace: str = ""
+    perils: Counter[str] = field(default_factory=Counter)
+    transitions: Counter[str] = field(default_factory=Counter)
+    acts: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
 
 
-@dataclass
-class Run:
-    """One run of a job, as its handler sees it."""
+def make_template(path: Path) -> None:
+    """An organization with the simulated messages and step registered; the same bytes of meaning each time."""
+    scheduler = Scheduler("template")
+    machine = Machine(scheduler, programs.executor)
+    done: list[bool] = []
 
-    job: UUID
-    sequence: int
-    token: str | None
-    process: Process
-    ended: bool = False
-    settled: str | None = None
-    """The outcome that the queue has acknowledged."""
+    def main() -> None:
+        store = Store(path, machine)
+        service = Service(store)
+        for module in ("tests.simulation.handlers", "tests.simulation.isolated_handlers"):
+            service.register(module)
+        audit.begin(store)
+        for statement in _DIARIES:
+            store.write(lambda tx, statement=statement: tx.execute(statement))
+        store.close()
+        done.append(True)
+
+    with runtime.use(scheduler), machine.running():
+        scheduler.start(Process("template"), main, name="main")
+        scheduler.run(lambda: bool(done))
+        scheduler.abandon()
 
 
 class World:
-    """What is there besides the processes, and all that is asserted."""
+    """See the module. folder: an empty one. template: made by `make_template`."""
 
-    def __init__(self, seed: int, path: Path, *, keep_trace: bool = False) -> None:
-        self.path = path
+    def __init__(self, seed: int, folder: Path, template: Path, *, keep_trace: bool = False) -> None:
+        self.seed = seed
+        self.path = folder / "adjourn.db"
+        shutil.copyfile(template, self.path)
         self.scheduler = Scheduler(seed, keep_trace=keep_trace)
+        self.machine = Machine(self.scheduler, programs.executor)
         self.dice = random.Random(f"{seed} world")
+        self.people = People(random.Random(f"{seed} people"))
+        self.perils = Perils(random.Random(f"{seed} perils"), self.scheduler, self.machine, self._ask_to_stop)
         self.slots = ["a", "b"][: 1 + self.dice.randrange(2)]
-        self.kills_left = self.dice.randint(3, 9)
-        self.kills: list[str] = []
-        self.runs: list[Run] = []
-        self.succeeded: set[UUID] = set()
-        self.batches = [self._batch(number) for number in range(_BATCHES)]
-        self._tried: set[int] = set()
-        self.open_slots = len(self.slots)
-        self._connections: dict[Process, list[apsw.Connection]] = {}
-        self._descriptors: dict[int, Process] = {}
+        self.finished = False
+        self._processes: dict[str, Process] = {}
+        self._stopping: set[Process] = set()
         self._generations = 0
-        self._faults_left, self._steps_left = self._lifetime()
-        self.scheduler.peril = self._dies
-        self.scheduler.on_death = self._give_back
+        self._runs = 0
+        self._heard: list[str] = []
+        self.scheduler.on_death = self._died
 
-    def play(self) -> None:
-        """Run until all is done, then examine what is there."""
+    def play(self) -> Report:
+        """Run until all is done, then examine what is there. Raises what any simulated thread raised."""
+        report = Report(self.seed)
         with self._arranged():
             for slot in self.slots:
                 self._start(slot)
-            self.scheduler.run(lambda: self.open_slots == 0)
-            self.kills_left = 0
+            self.scheduler.at(self.dice.uniform(1, _SCRIPT_SECONDS), partial(self._start, "s"))
+            self.scheduler.at(_LOOK_SECONDS, self._look)
+            self.scheduler.run(
+                lambda: self.finished and not any(found.alive for found in self._processes.values()), _SECONDS_MAX
+            )
             done: list[bool] = []
-            self.scheduler.start(Process("examiner"), self._examine, done, name="main")
-            self.scheduler.run(lambda: bool(done))
+            self.scheduler.start(Process("examiner"), self._examine, report, done, name="main")
+            self.scheduler.run(lambda: bool(done), _SECONDS_MAX * 2)
+        report.steps, report.seconds = self.scheduler.steps, self.scheduler.time
+        report.statements = self.machine.statements
+        report.trace = self.scheduler.trace_hash()
+        report.perils = self.perils.counts
+        report.refused = self.people.memory.refused
+        report.acts = Counter(str(act.action) for act in self.people.memory.acts)
+        report.violations += [*self._heard, *self.machine.complaints]
+        return report
 
     # Life and death
 
-    def _start(self, slot: str) -> None:
-        self._generations += 1
-        process = Process(f"{slot}{self._generations}")
-        self.scheduler.start(process, Program(self, process, clients=slot == "a").main, name="main")
+    def asked_to_stop(self, process: Process) -> bool:
+        return self.finished or process in self._stopping
 
-    def _lifetime(self) -> tuple[int, int]:
-        """After how many fault points, and after how many steps, somebody dies: whichever comes first."""
-        return self.dice.randint(1, 60), self.dice.randint(50, 4000)
-
-    def _dies(self, process: Process, moment: str) -> bool:
-        if not self.kills_left:
+    def _ask_to_stop(self, process: Process) -> bool:
+        if process in self._stopping or process.name[0] == "s":
             return False
-        if moment == "step":
-            self._steps_left -= 1
-        else:
-            self._faults_left -= 1
-        if self._steps_left > 0 and self._faults_left > 0:
-            return False
-        self._faults_left, self._steps_left = self._lifetime()
-        self.kills_left -= 1
-        self.kills.append(moment)
+        self._stopping.add(process)
         return True
 
-    def _give_back(self, process: Process) -> None:
-        """What the kernel does for a dead process; then the next one starts."""
-        for connection in self._connections.pop(process, []):
-            try:
-                # A dead process does not copy its log into the database: the next one finds and recovers it.
-                connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-            except apsw.ConnectionClosedError:
-                continue
-            connection.close(force=True)
-        for descriptor, owner in list(self._descriptors.items()):
-            if owner is process:
-                # `mmap` holds a copy of the descriptor, and with it the lock, for as long as the map lives.
-                fcntl.flock(descriptor, fcntl.LOCK_UN)
-                os.close(descriptor)
-        if process.name[0] in self.slots and self.open_slots and self._replace:
-            self._start(process.name[0])
+    def _start(self, slot: str) -> None:
+        if self.finished:
+            return
+        self._generations += 1
+        process = self._processes[slot] = Process(f"{slot}{self._generations}")
+        self.perils.services = [found for found in self._processes.values() if found.alive]
+        if slot == "s":
+            self.scheduler.start(process, programs.script, self, name="main")
+        else:
+            self.scheduler.start(process, partial(programs.serve, self, process, people=slot == "a"), name="main")
+
+    def _died(self, process: Process) -> None:
+        self.machine.take_back(process)
+        slot = process.name[0]
+        if self._processes.get(slot) is not process or self.finished:
+            return
+        pause = self.dice.uniform(0, _RESTART_SECONDS_MAX) if slot != "s" else self.dice.uniform(1, _SCRIPT_SECONDS)
+        if slot != "s" or not self.people.done:
+            self.scheduler.at(pause, partial(self._start, slot))
+
+    def _look(self) -> None:
+        """Whether the end has come."""
+        if self.people.done and self._nothing_left():
+            self.finished = True
+            return
+        if self.people.done:
+            self.perils.end()
+        self.scheduler.at(_LOOK_SECONDS, self._look)
+
+    def _nothing_left(self) -> bool:
+        if any(found.frozen for found in (*self._processes.values(), *self.machine.executors)):
+            return False
+        connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
+        try:
+            soon = moment_text(runtime.now() + timedelta(seconds=_SOON_SECONDS))
+            (count,) = connection.execute(_OPEN, (soon,)).fetchall()[0]
+            return bool(count == 0)
+        except apsw.BusyError:
+            return False
+        finally:
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            connection.close()
 
     @contextmanager
     def _arranged(self) -> Iterator[None]:
-        self._replace = True
         with ExitStack() as stack:
             stack.enter_context(runtime.use(self.scheduler))
+            stack.enter_context(self.machine.running())
             stack.enter_context(faults.listening(self.scheduler.at_fault))
-            stack.enter_context(mock.patch.object(config, "DATA_INLINE_BYTES_MAX", _LARGE))
-            stack.enter_context(mock.patch.object(turn, "fcntl", _Flock(self.scheduler)))
-            # A number is given again as soon as it is closed, to SQLite for one: what is closed is nobody's any more.
-            stack.enter_context(mock.patch.object(os, "close", partial(self._closed, os.close)))
-            for module in (turn, lock_files):
-                stack.enter_context(mock.patch.object(module, "_open", partial(self._opened, module._open)))
-            try:
-                yield
-            finally:
-                self._replace = False
-                self.scheduler.abandon()
+            stack.enter_context(mock.patch.object(config, "DATA_INLINE_BYTES_MAX", LARGE))
+            stack.enter_context(mock.patch.object(handlers, "begun", self._begun))
+            before = structlog.get_config()
+            structlog.configure(processors=[self._hear], cache_logger_on_first_use=False)
+            stack.callback(lambda: structlog.configure(**before))
+            stack.callback(self.scheduler.abandon)
+            yield
 
-    def _opened(self, open_: Callable[[Path], int], path: Path) -> int:
-        descriptor = open_(path)
-        self._descriptors[descriptor] = self.scheduler.here().process
-        return descriptor
+    def _begun(self, job: Any) -> int:
+        self._runs += 1
+        self.scheduler.note(f"run {self._runs} of job {job.id}")
+        return self._runs
 
-    def _closed(self, close: Callable[[int], None], descriptor: int) -> None:
-        self._descriptors.pop(descriptor, None)
-        close(descriptor)
+    def _hear(self, logger: Any, method: str, event: dict[str, Any]) -> Any:
+        text = str(event["event"])
+        error = sys.exception()
+        if method in ("error", "critical") and text not in _FORESEEN:
+            # An executor whose supervisor went in the middle of an outcome may say that it cannot go on.
+            if not (text == "the executor cannot go on" and isinstance(error, OSError)):
+                self._heard.append(f"the service says: {text} ({error!r})")
+        self.scheduler.note(text)
+        raise structlog.DropEvent
 
-    def connected(self, connection: apsw.Connection) -> None:
-        self._connections.setdefault(self.scheduler.here().process, []).append(connection)
+    # The verdict
 
-    # What clients want
-
-    def _batch(self, number: int) -> Batch:
-        dice = self.dice
-        parts = [
-            {
-                "token": dice.choice((None, None, "red", "green")),
-                "wait": dice.choice((0, 0, 0, dice.uniform(0.1, 8))),
-                "pad": dice.choice((0, 0, 0, 2 * _LARGE)),
-            }
-            for _ in range(dice.randint(1, 4))
-        ]
-        return Batch(number, parts, client=dice.randrange(_CLIENTS))
-
-    def next_batch(self, client: int) -> Batch | None:
-        """Each is tried once: one whose client died before the answer may be there or not, but not in part."""
-        for batch in self.batches:
-            if batch.client == client and batch.number not in self._tried:
-                self._tried.add(batch.number)
-                return batch
-        return None
-
-    @property
-    def all_tried(self) -> bool:
-        return len(self._tried) == len(self.batches)
-
-    # What must hold at every moment
-
-    def begun(self, job: ClaimedJob, process: Process, text: str, earlier_open: int) -> Run:
-        token = job.serial_key
-        assert job.id not in self.succeeded, f"job {job.sequence} runs again after its success was acknowledged"
-        for other in self.runs:
-            alive = other.process.alive and not other.ended
-            assert not (alive and other.job == job.id), f"job {job.sequence} runs twice at the same time"
-            assert not (alive and token and other.token == token), f"two jobs of {token} run at the same time"
-        assert earlier_open == 0, f"job {job.sequence} runs before {earlier_open} earlier jobs of {token} have ended"
-        found = msgspec.json.decode(text)
-        batch = self.batches[found["batch"]]
-        assert len(found["pad"]) == batch.parts[found["part"]]["pad"]
-        run = Run(job.id, job.sequence, token, process)
-        self.runs.append(run)
-        self.scheduler.note(f"job {job.sequence} runs")
-        return run
-
-    # What must hold at the end
-
-    def _examine(self, done: list[bool]) -> None:
-        store = Store(self)
+    def _examine(self, report: Report, done: list[bool]) -> None:
+        store = Store(self.path, self.machine)
         store.sweep_files(runtime.now())
+        memory = self.people.memory
         with store.read() as reader:
-            assert explain.examine(reader) == []
-            rows = reader.rows(_JOBS)
-            assert queue.workers(reader) == []
-        assert store.dead_workers(runtime.now()) == []
-        texts = {row[0]: row[8] if row[7] is None else store.files.read(UUID(row[7])).decode() for row in rows}
-        there = {row[0]: msgspec.json.decode(texts[row[0]]) for row in rows}
-        files = {str(file_id) for batch in store.files.batches() for file_id in batch}
-        assert files == {row[7] for row in rows if row[7] is not None}, "files and rows do not match"
-        seen = {str(run.job) for run in self.runs if run.ended}
-        for row in rows:
-            assert (row[2], row[3]) == (int(State.COMPLETED), 30), f"job {row[1]} stands at {row[2]}/{row[3]}"
-            assert (row[5], row[6]) == (None, None), f"job {row[1]} is still held"
-            assert row[0] in seen, f"job {row[1]} never ran"
-        places: dict[int, list[int]] = {}
-        for job, found in there.items():
-            places.setdefault(found["batch"], []).append(found["part"])
-            if self.batches[found["batch"]].ids:
-                assert UUID(job) == self.batches[found["batch"]].ids[found["part"]]
-        for batch in self.batches:
-            parts = places.get(batch.number, [])
-            assert parts in ([], list(range(len(batch.parts)))), f"batch {batch.number} is there in part: {parts}"
-            assert parts or not batch.ids, f"batch {batch.number} was acknowledged and is gone"
-        for token in ("t:red", "t:green"):
-            order = [run.sequence for run in self.runs if run.token == token]
-            assert order == sorted(order), f"{token} ran out of order: {order}"
+            entries = audit.read(reader)
+            effects = reader.rows("SELECT description FROM contact WHERE lastname = :label", {"label": handlers.EFFECT})
+            report.violations += _writes(reader.rows("SELECT jobid, run, lease FROM proofwrite"))
+            accounts = [row[0] for row in reader.rows("SELECT accountid FROM account")]
+            causes = [row[0] for row in reader.rows("SELECT regarding FROM proofjob WHERE operationtype = 1")]
+            report.violations += _causes(accounts, causes, memory.accounts)
+            kinds = dict(reader.rows("SELECT jobid, operationtype FROM proofjob"))
+            report.violations += _claims(entries, kinds)
+            report.violations += [
+                f"the lease of job {job} was taken from worker {worker}, which lives"
+                for job, worker in reader.rows("SELECT jobid, worker FROM prooftheft")
+            ]
+            there = {row[0] for row in reader.rows("SELECT data FROM asyncoperationtext")}
+            report.violations += [f"worker {found} holds jobs" for found in workers(reader)]
+        report.violations += [f"worker {found} is dead, and its lock is there" for found in store.dead_workers(runtime.now())]
+        for wish in memory.wishes:
+            small = [text for text in wish.texts if len(text) <= LARGE]
+            if wish.ids is None and 0 < sum(text in there for text in small) < len(small):
+                report.violations.append(f"a batch without an answer is there in part: {wish.texts}")
+        log = Log(
+            batches=[wish.batch() for wish in memory.wishes],
+            acts=memory.acts,
+            deletions_tried=memory.deletions_tried,
+            effects=[_effect(row[0]) for row in effects],
+        )
+        report.violations += [str(found) for found in violations(store, log)]
+        report.jobs = sum(entry.was is None for entry in entries)
+        report.transitions.update(
+            f"{entry.was} -> {entry.became}" for entry in entries if entry.was != entry.became
+        )
         store.close()
         done.append(True)
 
 
-class Store(SqliteStore):
-    """The real one, whose connections the world knows. Nothing is synced: a killed process loses no written page."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        super().__init__(world.path, f"sqlite:///{world.path}")
-
-    def _connect(self, pragmas: Any) -> apsw.Connection:
-        connection = super()._connect(pragmas)
-        self._world.connected(connection)
-        connection.execute("PRAGMA synchronous=OFF")
-        return connection
+def _effect(text: str) -> Effect:
+    job, _, part = text.partition("/")
+    return Effect(UUID(job), int(part))
 
 
-class Program:
-    """What one simulated process does."""
-
-    def __init__(self, world: World, process: Process, *, clients: bool) -> None:
-        self._world = world
-        self._process = process
-        self._clients = clients
-        self._stopping = False
-        self._enqueuing = _CLIENTS if clients else 0
-
-    def main(self) -> None:
-        store = self._store = Store(self._world)
-        service = self._service = Service(store)
-        worker = self._worker = runtime.new_id()
-        store.hold_worker(worker, "host", 1)
-        self._bell = runtime.bell()
-        store.on_change(self._bell.ring)
-        threads = [runtime.spawn(self._work, name=f"worker{number}") for number in range(_WORKERS)]
-        threads.append(runtime.spawn(self._do_duties, name="duties"))
-        if self._clients:
-            threads += [runtime.spawn(self._enqueue, number, name=f"client{number}") for number in range(_CLIENTS)]
-        while not self._done(service):
-            runtime.sleep(_LOOK_SECONDS)
-        self._stopping = True
-        for thread in threads:
-            self._bell.ring()
-            thread.join()
-        store.release_worker(worker)
-        store.close()
-        self._world.scheduler.note("closed")
-        self._world.open_slots -= 1
-
-    def _done(self, service: Service) -> bool:
-        if not self._world.all_tried or self._enqueuing:
-            return False
-        with service.store.read() as reader:
-            return reader.rows("SELECT count(*) FROM asyncoperation WHERE statecode <> 3")[0][0] == 0
-
-    def _enqueue(self, number: int) -> None:
-        call = Call(caller=self._service.administrator())
-        while (batch := self._world.next_batch(number)) is not None:
-            items = []
-            for part, wish in enumerate(batch.parts):
-                arguments = {"batch": batch.number, "part": part, "pad": "x" * wish["pad"]}
-                until = runtime.now() + timedelta(seconds=wish["wait"]) if wish["wait"] else None
-                items.append(
-                    (Request("WhoAmI", arguments), {"dependency_token": wish["token"], "postpone_until": until})
-                )
-            batch.ids = self._service.enqueue(items, call)
-            self._world.scheduler.note(f"batch {batch.number} acknowledged")
-            runtime.sleep(runtime.random().uniform(0, 2))
-        self._enqueuing -= 1
-
-    def _work(self) -> None:
-        store = self._store
-        while not self._stopping:
-            claimed = store.write(
-                partial(
-                    queue.claim,
-                    operation_types=[REQUEST],
-                    limit=runtime.random().randint(1, 3),
-                    worker=str(self._worker),
-                )
-            )
-            for job in claimed:
-                run = self._begin(job)
-                runtime.sleep(runtime.random().choice((0.0, 0.01, runtime.random().uniform(0, 1.5))))
-                run.ended = True
-                outcome = self._outcome(job)
-                settled = store.write(partial(queue.settle, settlements=[Settlement(job, outcome, 0.1)]))
-                assert settled.refused == [], f"the lease of job {job.sequence} was taken from a living worker"
-                if isinstance(outcome, Succeeded):
-                    self._world.succeeded.add(job.id)
-                self._world.scheduler.note(f"job {job.sequence} settled: {type(outcome).__name__}")
-                if settled.woke:
-                    self._bell.ring()
-            if not claimed:
-                self._bell.wait(config.POLL_SECONDS)
-
-    def _begin(self, job: ClaimedJob) -> Run:
-        with self._store.read() as reader:
-            earlier = 0
-            if job.serial_key is not None:
-                earlier = reader.rows(_OPEN_KEYS, {"key": job.serial_key, "sequence": job.sequence})[0][0]
-            text = job.data if job.data_file is None else reader.read_file(job.data_file).decode()
-        assert text is not None
-        return self._world.begun(job, self._process, text, earlier)
-
-    def _outcome(self, job: ClaimedJob) -> Outcome:
-        dice = runtime.random().random()
-        if dice < 0.08 and job.retry_count < 2:
-            return Retry("again", 1.0)
-        if dice < 0.14:
-            return Continue("further")
-        if dice < 0.2:
-            return Postpone(runtime.now() + timedelta(seconds=2))
-        return Succeeded()
-
-    def _do_duties(self) -> None:
-        def lost() -> None:
-            raise AssertionError(f"{self._process.name} was taken for dead")
-
-        table = duties(self._service, self._worker, self._bell.ring, lost)
-        moments = dict.fromkeys(table, runtime.now())
-        while not self._stopping:
-            for name, duty in table.items():
-                if moments[name] <= runtime.now():
-                    moments[name] = duty(runtime.now())
-            pause = (min(moments.values()) - runtime.now()).total_seconds()
-            runtime.sleep(min(max(pause, 0.001), config.POLL_SECONDS))
+def _writes(rows: list[tuple[Any, ...]]) -> Iterator[str]:
+    """Every write of a handler was made under the lease of its own run, and no other run had it."""
+    leases: dict[tuple[str, str], set[str | None]] = {}
+    for job, run, lease in rows:
+        leases.setdefault((job, run), set()).add(lease)
+    runs: Counter[tuple[str, str | None]] = Counter()
+    for (job, run), found in leases.items():
+        if None in found or len(found) > 1:
+            yield f"run {run} of job {job} wrote under the leases {found}"
+        runs.update((job, lease) for lease in found)
+    for (job, lease), count in runs.items():
+        if count > 1:
+            yield f"{count} runs of job {job} wrote under the lease {lease}"
 
 
-class _Flock:
-    """`fcntl` for the writer's turn: a blocking flock would stop the whole world, so it is asked for again and again."""
+def _claims(entries: list[audit.Entry], kinds: dict[str, int]) -> Iterator[str]:
+    """Of each type of jobs the earliest that are Ready are claimed: none is passed over."""
+    ready: dict[int, dict[str, int]] = {}
+    for position, entry in enumerate(entries):
+        of_kind = ready.setdefault(kinds[entry.job], {})
+        of_kind.pop(entry.job, None)
+        if entry.became == 0:
+            of_kind[entry.job] = entry.sequence
+        elif entry.claims:
+            # The others of the same batch have the same lease and follow at once.
+            together = set()
+            for other in entries[position + 1 :]:
+                if other.lease != entry.lease or not other.claims:
+                    break
+                together.add(other.job)
+            passed = sorted(number for job, number in of_kind.items() if number < entry.sequence and job not in together)
+            if passed:
+                yield f"job {entry.sequence} was claimed before {passed}, which were Ready"
 
-    LOCK_EX, LOCK_NB, LOCK_UN = fcntl.LOCK_EX, fcntl.LOCK_NB, fcntl.LOCK_UN
 
-    def __init__(self, scheduler: Scheduler) -> None:
-        self._scheduler = scheduler
-
-    def flock(self, descriptor: int, operation: int) -> None:
-        if operation != fcntl.LOCK_EX:
-            fcntl.flock(descriptor, operation)
-            return
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                self._scheduler.sleep(0.0002)
+def _causes(accounts: list[str], causes: list[str], acknowledged: list[UUID]) -> Iterator[str]:
+    """A record is there exactly if both jobs that it caused came to be."""
+    count: Counter[str] = Counter(causes)
+    for account in accounts:
+        if count[account] != 2:
+            yield f"account {account} caused {count[account]} jobs instead of 2"
+    for account in sorted(set(count) - set(accounts)):
+        yield f"account {account} is not there, and its jobs are"
+    for account in acknowledged:
+        if str(account) not in accounts:
+            yield f"account {account} was acknowledged and is gone"

@@ -1,0 +1,92 @@
+"""What the simulated jobs do: a script that travels with the job, so that the seed decides it.
+
+An act is "sleep SECONDS", "write", "checkpoint", "progress", "look" or "enqueue"; then the run ends as its script says.
+A cursor is the number of acts that have been done. Every write says by which run of which job it was made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+
+import adjourn
+from adjourn import Client, Context, Job, runtime
+from adjourn.jobs.model import Outcome
+
+PLAIN, EFFECT, CAUSED, SEEN = "a write", "an effect", "caused", "seen"
+begun: Callable[[Job], int] = lambda job: 0
+"""Tells the world that a run begins; the number of the run. Set by the world."""
+
+
+@adjourn.message
+def work(mark: str, pad: str, acts: list[str], ends: str, org: Client, job: Job) -> Outcome:
+    """A script whose writes stand for themselves."""
+    return _play(acts, ends, org, job, atomic=False)
+
+
+@adjourn.message(atomic=True)
+def atomic_work(mark: str, pad: str, acts: list[str], ends: str, org: Client, job: Job) -> Outcome:
+    """A script whose writes are one with its completion."""
+    return _play(acts, ends, org, job, atomic=True)
+
+
+@adjourn.step(message="Create", table="account", mode="Asynchronous", name="Kept")
+def kept(context: Context, org: Client) -> None:
+    """One write for each account, and its job remains."""
+    assert context.primary_entity_id is not None
+    org.update("account", context.primary_entity_id, {"description": SEEN})
+
+
+@adjourn.step(message="Create", table="account", mode="Asynchronous", name="Gone", async_auto_delete=True)
+def gone(context: Context) -> None:
+    """Its succeeded jobs are removed."""
+
+
+def _play(acts: list[str], ends: str, org: Client, job: Job, *, atomic: bool) -> Outcome:
+    run = begun(job)
+    start = int(job.cursor or 0)
+    for index, act in enumerate(acts):
+        if index < start:
+            continue
+        name, _, rest = act.partition(" ")
+        match name:
+            case "sleep":
+                runtime.sleep(float(rest))
+            case "write":
+                part = sum(before == "write" for before in acts[:index])
+                label, text = (EFFECT, f"{job.id}/{part}") if atomic else (PLAIN, f"{job.id}/{run}")
+                org.create("contact", {"lastname": label, "description": text})
+            case "enqueue":
+                org.create("account", {"name": f"{CAUSED} {job.id}/{index}/{run}"})
+            case "checkpoint":
+                job.checkpoint(str(index + 1), text=f"{index + 1} of {len(acts)}", percent=100 * index // len(acts))
+            case "progress":
+                job.progress(text=f"at {index}", percent=100 * index // len(acts))
+            case "look":
+                job.is_stopping()
+                org.retrieve_multiple("contacts?$select=lastname&$top=1")
+    return _end(ends, len(acts), start, job)
+
+
+def _end(ends: str, done: int, start: int, job: Job) -> Outcome:
+    once = start <= done  # a script that goes on from beyond its end has been there before
+    match ends:
+        case "retry" if job.retry_count < 1:
+            return adjourn.Retry("once more", delay_seconds=0.5)
+        case "back off" if job.retry_count < 1:
+            return adjourn.Retry("after a while")
+        case "retries":
+            return adjourn.Retry("again and again", delay_seconds=0.1)
+        case "postpone" if once:
+            job.checkpoint(str(done + 1))
+            return adjourn.Postpone(runtime.now() + timedelta(seconds=1.5))
+        case "continue" if once:
+            return adjourn.Continue(str(done + 1))
+        case "cancel":
+            return adjourn.Canceled("it changed its mind")
+        case "fail":
+            raise ValueError("this script fails")
+        case "die":
+            os._exit(1)
+    return adjourn.Succeeded("done")

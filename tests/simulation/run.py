@@ -1,0 +1,146 @@
+"""Many seeds, one after the other, in processes of their own; `python -m tests.simulation` for people.
+
+What was killed in a simulated world stays in memory for ever, so a process plays a few seeds and ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.simulation.census import Census
+
+_ROOT = Path(__file__).resolve().parents[2]
+_MEMORY = Path("/dev/shm")
+SEEDS_OF_A_PROCESS = 40
+
+
+def simulate(
+    seeds: range,
+    *,
+    seconds_max: float,
+    first_only: bool = False,
+    coverage: bool = False,
+    source: Path = _ROOT / "src",
+    environment: Mapping[str, str] | None = None,
+) -> Census:
+    """Play seeds in a new interpreter, until the time is up. first_only: until the first violation.
+
+    source: the folder in which `adjourn` is. environment: more variables for that interpreter.
+    """
+    command = [sys.executable, "-m", "tests.simulation", "--seeds", f"{seeds.start}:{seeds.stop}", "--json"]
+    command += ["--source", str(source), "--seconds", str(seconds_max), *(["--first-only"] * first_only), *(["--coverage"] * coverage)]
+    done = subprocess.run(
+        command,
+        cwd=_ROOT,
+        env={**os.environ, "PYTHONPATH": f"{source}:{_ROOT}", **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=seconds_max + 300,
+    )
+    census = Census()
+    for line in done.stdout.splitlines():
+        _take(census, json.loads(line))
+    if done.returncode or not census.seeds:
+        raise RuntimeError(f"the simulation ended with {done.returncode}: {done.stderr[-4000:]}")
+    return census
+
+
+def play_all(seeds: range, seconds_max: float, *, first_only: bool, coverage: bool) -> Iterator[dict[str, Any]]:
+    """The same here, by forks: one report after the other, each as JSON has it; with `coverage` the lines at last."""
+    until = time.monotonic() + seconds_max
+    folder = Path(tempfile.mkdtemp(prefix="adjourn-simulation-", dir=_MEMORY if _MEMORY.is_dir() else None))
+    try:
+        from tests.simulation import coverage as lines
+        from tests.simulation.world import make_template
+
+        if coverage:
+            lines.watch()
+        make_template(folder / "template.db")
+        sys.settrace(None)
+        if coverage:
+            yield {"lines": lines.executed()}
+        for start in range(seeds.start, seeds.stop, SEEDS_OF_A_PROCESS):
+            some = range(start, min(start + SEEDS_OF_A_PROCESS, seeds.stop))
+            for report in _forked(some, folder, until, first_only, coverage):
+                yield report
+                if first_only and report.get("violations"):
+                    return
+            if time.monotonic() > until:
+                return
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _forked(seeds: range, folder: Path, until: float, first_only: bool, coverage: bool) -> Iterator[dict[str, Any]]:
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.close(reading)
+            with os.fdopen(writing, "w") as out:
+                _play_some(seeds, folder, until, first_only, coverage, out)
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    os.close(writing)
+    with os.fdopen(reading) as lines:
+        for line in lines:
+            yield json.loads(line)
+    _, status = os.waitpid(child, 0)
+    if status:
+        raise RuntimeError(f"the process that played the seeds {seeds} ended with status {status}")
+
+
+def _play_some(seeds: range, folder: Path, until: float, first_only: bool, coverage: bool, out: Any) -> None:
+    from tests.simulation import coverage as lines
+
+    if coverage:
+        lines.watch()
+    for seed in seeds:
+        if time.monotonic() > until:
+            break
+        report = play(seed, folder)
+        out.write(json.dumps(report) + "\n")
+        if first_only and report["violations"]:
+            break
+    sys.settrace(None)
+    if coverage:
+        out.write(json.dumps({"lines": lines.executed()}) + "\n")
+
+
+def play(seed: int, folder: Path, *, trace: Path | None = None) -> dict[str, Any]:
+    """One seed, here. folder: with the template in it. What a thread of it raised is a violation."""
+    from tests.simulation.world import Report, World
+
+    place = folder / str(seed)
+    place.mkdir()
+    world = World(seed, place, folder / "template.db", keep_trace=trace is not None)
+    try:
+        report = world.play()
+    except BaseException as error:
+        report = Report(seed, steps=world.scheduler.steps, seconds=world.scheduler.time)
+        report.violations = ["".join(traceback.format_exception(error))[-3000:]]
+    if trace is not None:
+        trace.write_text("\n".join(world.scheduler.trace or []))
+    shutil.rmtree(place, ignore_errors=True)
+    return dict(vars(report))
+
+
+def _take(census: Census, found: dict[str, Any]) -> None:
+    if "lines" in found:
+        census.lines |= set(found["lines"])
+    else:
+        census.add(found)
