@@ -39,7 +39,7 @@ from adjourn.metadata.model import Reference
 from adjourn.metadata.values import moment_text
 from adjourn.pipeline import handlers
 from adjourn.pipeline.call import Call
-from adjourn.pipeline.execute import Unit
+from adjourn.pipeline.flow import Unit
 from adjourn.query import write
 from adjourn.service import Service
 from adjourn.store import faults

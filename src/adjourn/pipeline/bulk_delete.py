@@ -36,7 +36,7 @@ from adjourn.query.tree import Attribute, Condition, Filter, Link, Page, Query
 from adjourn.store.contract import Reader, Transaction
 
 if TYPE_CHECKING:
-    from adjourn.pipeline.execute import Flow
+    from adjourn.pipeline.flow import Flow
 
 NAME, COUNT = "BulkDelete", "BulkDeleteCount"
 TABLE, FAILURE = "bulkdeleteoperation", "bulkdeletefailure"

@@ -16,13 +16,13 @@ from adjourn.errors import AdjournError, InvalidRequest, StepFailed, UnknownReso
 from adjourn.metadata.model import Catalog
 from adjourn.pipeline import handlers, validate
 from adjourn.pipeline.call import Call, Request
+from adjourn.pipeline.code import handler_of, resolve
 from adjourn.pipeline.context import Stage
 from adjourn.pipeline.declare import Message
 from adjourn.pipeline.flow import Flow, Stale
 from adjourn.pipeline.messages import MESSAGES
 from adjourn.pipeline.prepared import Prepared
 from adjourn.pipeline.read import not_found
-from adjourn.pipeline.code import handler_of, resolve
 from adjourn.pipeline.step_context import context_of
 from adjourn.pipeline.steps import recorded
 from adjourn.query import write

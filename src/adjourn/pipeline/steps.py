@@ -18,10 +18,10 @@ from adjourn.errors import AdjournError, StepFailed, said
 from adjourn.jobs import model as jobs_model
 from adjourn.metadata.model import Reference
 from adjourn.pipeline import handlers, serialize, tracing
+from adjourn.pipeline.code import handler_of, resolve
 from adjourn.pipeline.context import SYNCHRONOUS, Context
 from adjourn.pipeline.flow import Flow, UserCode
 from adjourn.pipeline.record import Record
-from adjourn.pipeline.code import handler_of, resolve
 from adjourn.pipeline.registry import Step
 
 log = structlog.get_logger("adjourn.pipeline")
