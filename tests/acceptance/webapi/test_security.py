@@ -265,6 +265,17 @@ def test_a_token_deletes_the_jobs_that_its_users_privilege_reaches(
     assert http.get(own).status_code == 404
 
 
+def test_metrics_are_for_who_may_read_every_job(http: httpx.Client, org: Client, people: People) -> None:
+    role = roles.role(org, "watcher", {"prvReadAsyncOperation": DEEP})
+    give(http, f"systemusers({people.ada})/systemuserroles_association", role)
+    address = str(http.base_url).partition("/api/")[0] + "/metrics"
+    for user in (people.ada, people.ben):
+        status, code, text = error_of(Acting(http, user).get(address))
+        assert (status, code, "prvReadAsyncOperation" in text) == (403, "0x80040220", True)
+    roles.grant(org, role, {"prvReadAsyncOperation": GLOBAL})
+    assert "# TYPE adjourn_jobs gauge" in Acting(http, people.ada).get(address).text
+
+
 def test_roles_get_and_lose_privileges_by_their_addresses(http: httpx.Client) -> None:
     """The functions and actions of the Web API reference, as Dataverse's tools call them."""
     unit = http.get("businessunits?$select=businessunitid").json()["value"][0]["businessunitid"]
