@@ -18,6 +18,7 @@ from adjourn.errors import AdjournError, InvalidRequest, UnknownResource, neares
 from adjourn.metadata.catalog import load as shipped_catalog
 from adjourn.metadata.customizing import catalog_of
 from adjourn.metadata.model import Catalog
+from adjourn.pipeline.declare import is_marked
 from adjourn.pipeline.read import ask
 from adjourn.query import metadata_documents, write
 from adjourn.query.tree import Attribute, Link, Order, Query
@@ -184,7 +185,8 @@ class Registry:
 def resolve(module: str, function: str) -> Any:
     """The object that a plug-in type names: the marked function, or the `Message` around it.
 
-    Raises InvalidRequest that names the module or function that cannot be had, and why.
+    Raises InvalidRequest that names the module or function that cannot be had, and why. A function that nobody marked is not
+    had: rows can be written over HTTP, and must not reach whatever else is installed (`os.system`).
     """
     try:
         imported = importlib.import_module(module)
@@ -197,6 +199,10 @@ def resolve(module: str, function: str) -> Any:
         found = getattr(found, part, None)
     if found is None:
         raise InvalidRequest(f"Module '{module}' has no function '{function}'.{nearest(function, vars(imported))}")
+    if not is_marked(found):
+        raise InvalidRequest(
+            f"'{module}.{function}' is not run: it is not marked with @adjourn.message or @adjourn.step."
+        )
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -354,3 +355,18 @@ def test_a_question_without_end_is_ended(http: httpx.Client, org: Client, monkey
     )
     assert error_of(http.get("accounts", params={"fetchXml": text}))[:2] == (503, "0x80044151")
     assert http.get("accounts?$top=1").status_code == 200
+
+
+def test_a_registration_names_marked_functions_only(http: httpx.Client, tmp_path: Path) -> None:
+    """Who may write registrations over HTTP chooses among what the host's plug-ins offer; he gets no shell on the host."""
+    proof = tmp_path / "proof"
+    assembly = created(http, "pluginassemblies", {"name": "os"})
+    body = {"name": "Boom", "typename": "system", "pluginassemblyid@odata.bind": assembly}
+    created(http, "plugintypes", body)
+    created(http, "sdkmessages", {"name": "Boom"})
+    status, _, text = error_of(http.post("Boom", json={"command": f"touch {proof}"}))
+    assert (status, proof.exists()) == (400, False), text
+    assert "adjourn.message" in text
+    assert http.get("$metadata").status_code == 200
+    assert http.get("WhoAmI()").status_code == 200
+    assert http.post("ExecuteAsync", json={"MessageName": "WhoAmI"}).status_code == 200
