@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+import structlog
 
 from adjourn import config, errors, runtime
 from adjourn.client import Client
@@ -45,6 +46,7 @@ from adjourn.query.tree import Attribute, Condition, Filter, Query
 from adjourn.store import open_store
 from adjourn.store.contract import Reader, Store, Transaction
 
+log = structlog.get_logger("adjourn.service")
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 EXECUTE_ASYNC = "ExecuteAsync"
 
@@ -230,7 +232,12 @@ class Service:
         if infos is None:
             infos = {}
             for found in snapshot.messages.values():
-                infos[found.name] = _described(found.name, resolve(found.module, found.function))
+                try:
+                    infos[found.name] = _described(found.name, resolve(found.module, found.function))
+                except AdjournError as error:
+                    # Who calls it is told why it cannot be had; nobody else is troubled.
+                    log.warning("a registered message cannot be had", message=found.name, error=error.message)
+                    infos[found.name] = MessageInfo(found.name, ())
             snapshot.cached["messages"] = infos
         return infos
 

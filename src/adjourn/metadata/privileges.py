@@ -24,6 +24,12 @@ _NAMESPACE = UUID("6b0f4c1e-0d3a-5b7e-9c55-ad10a0000002")
 ACT_FOR_OTHERS = "prvActOnBehalfOfAnotherUser"
 ASSIGN_ROLE = "prvAssignRole"
 BULK_DELETE = "prvBulkDelete"
+REPARENT = {
+    "systemuser": ("businessunitid", "prvReparentUser"),
+    "team": ("businessunitid", "prvReparentTeam"),
+    "businessunit": ("parentbusinessunitid", "prvReparentBusinessUnit"),
+}
+"""Where somebody stands decides what his depths reach: the lookup that says it, and the privilege to change it."""
 
 
 class Depth(IntEnum):
@@ -68,7 +74,7 @@ _PARENTS = {
 }
 """Tables without privileges: their rows are as open as the record, mostly the job, to which this lookup leads."""
 _OF_NO_TABLE = (
-    ACT_FOR_OTHERS, ASSIGN_ROLE, BULK_DELETE,
+    ACT_FOR_OTHERS, ASSIGN_ROLE, BULK_DELETE, *(name for _, name in REPARENT.values()),
     *(f"prv{kind}{part}" for part in ("Entity", "Attribute", "Relationship") for kind in ("Create", "Write", "Delete")),
 )  # fmt: skip
 

@@ -10,12 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 from adjourn.errors import AdjournError, InvalidRequest, nearest
+from adjourn.pipeline.declare import is_marked
 
 
 def resolve(module: str, function: str) -> Any:
     """The object that a plug-in type names: the marked function, or the `Message` around it.
 
-    Raises InvalidRequest that names the module or function that cannot be had, and why.
+    Raises InvalidRequest that names the module or function that cannot be had, and why. A function that nobody marked is not
+    had: rows can be written over HTTP, and must not reach whatever else is installed (`os.system`).
     """
     try:
         imported = importlib.import_module(module)
@@ -28,6 +30,10 @@ def resolve(module: str, function: str) -> Any:
         found = getattr(found, part, None)
     if found is None:
         raise InvalidRequest(f"Module '{module}' has no function '{function}'.{nearest(function, vars(imported))}")
+    if not is_marked(found):
+        raise InvalidRequest(
+            f"'{module}.{function}' is not run: it is not marked with @adjourn.message or @adjourn.step."
+        )
     return found
 
 

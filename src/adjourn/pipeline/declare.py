@@ -26,6 +26,8 @@ STAGES = {
     "PostOperation": Stage.POST_OPERATION,
 }
 MODES = {"Synchronous": SYNCHRONOUS, "Asynchronous": ASYNCHRONOUS}
+_STEPS = "__adjourn_steps__"
+"""The attribute in which a function keeps the steps that it was declared to be."""
 SUPPLIED = ("Organization", "Client", "AsyncClient", "Job", "Context")
 """Parameters annotated with one of these are supplied; the rest are arguments."""
 
@@ -92,8 +94,7 @@ def step(
         raise InvalidRequest(f"An asynchronous step belongs to stage PostOperation, not {stage}.")
 
     def mark(function: Callable[P, R]) -> Callable[P, R]:
-        existing: tuple[StepDeclaration, ...] = getattr(function, "__adjourn_steps__", ())
-        function.__adjourn_steps__ = (*existing, declaration)  # type: ignore[attr-defined]
+        setattr(function, _STEPS, (*steps_of(function), declaration))
         return function
 
     return mark
@@ -203,6 +204,17 @@ def message(
         return Message(marked, chosen, atomic, isolated, table=table, collection=collection, function=function)
 
     return mark(handler) if handler is not None else mark
+
+
+def steps_of(found: object) -> tuple[StepDeclaration, ...]:
+    """The steps that a function was declared to be; none, if it was not marked."""
+    declared = getattr(found, _STEPS, ())
+    return declared if isinstance(declared, tuple) else ()
+
+
+def is_marked(found: object) -> bool:
+    """Whether something was made by one of the two decorators."""
+    return isinstance(found, Message) or bool(steps_of(found))
 
 
 def _known(what: str, found: str, accepted: Mapping[str, Any]) -> Any:

@@ -9,7 +9,7 @@ Source: design §9 "Registration"; semantics §4.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid5
@@ -19,7 +19,7 @@ from adjourn.metadata.model import Catalog, Reference
 from adjourn.pipeline import core
 from adjourn.pipeline.call import Call, Request
 from adjourn.pipeline.context import ASYNCHRONOUS
-from adjourn.pipeline.declare import Message, StepDeclaration
+from adjourn.pipeline.declare import Message, StepDeclaration, steps_of
 from adjourn.pipeline.execute import Pipeline
 from adjourn.pipeline.messages import MESSAGES
 from adjourn.pipeline.read import ask
@@ -290,6 +290,4 @@ def _type_values(name: str, module: str, function: str, assembly: UUID) -> dict[
 
 
 def _steps_of(found: Any) -> tuple[StepDeclaration, ...]:
-    target: Callable[..., Any] = found.handler if isinstance(found, Message) else found
-    declared = getattr(target, "__adjourn_steps__", ())
-    return declared if isinstance(declared, tuple) else ()
+    return steps_of(found.handler if isinstance(found, Message) else found)

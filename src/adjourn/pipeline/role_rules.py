@@ -2,7 +2,8 @@
 
 The stock administrator can be neither disabled nor deleted nor lose his role, and the role System Administrator cannot
 change: nobody can lock everybody out. Nobody gives away what he has not got: a role can be assigned, filled, or reached by
-joining a team, only by somebody who has every privilege in it at the same depth.
+joining a team, only by somebody who has every privilege in it at the same depth; and nobody moves himself, his team or his unit to
+where his depths reach more without the privilege to do that.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from uuid import UUID
 
 from adjourn.errors import NotSupported, PrivilegeDenied
 from adjourn.metadata.model import ManyToMany, Reference
-from adjourn.metadata.privileges import ASSIGN_ROLE, Depth
+from adjourn.metadata.privileges import ASSIGN_ROLE, REPARENT, Depth
 from adjourn.pipeline.callers import ADMIN_ROLE, ADMINISTRATOR, BASIC_USER_ROLE, SYSTEM
 from adjourn.pipeline.record import Record
 from adjourn.query import security
@@ -43,6 +44,10 @@ def check_change(flow: Flow) -> None:
             raise NotSupported(f"The stock role {flow.record_id} cannot be changed or deleted.", status=400)
         return
     target = flow.inputs.get("Target")
+    if flow.table in REPARENT and flow.message == "Update" and isinstance(target, Record) and not flow.privileged:
+        column, moving = REPARENT[flow.table]
+        if column in target:
+            security.require(flow.call.caller, moving, flow.catalog)
     if flow.table == "systemuser" and isinstance(target, Record) and not flow.call.caller.is_administrator:
         identity = next((name for name in _IDENTITY if target.get(name) is not None), None)
         if identity is not None and flow.message == "Update":

@@ -167,10 +167,15 @@ class Edge:
 
     async def metrics(self, request: Request) -> Response:
         incoming = Incoming.of(request.scope)
-        refusal = await self._in_thread(lambda: self._refusal(incoming.headers))
-        if refusal is not None:
+
+        def measured() -> Answer:
+            bearer = self.authenticator.bearer(incoming.headers)
+            return self.measured.answer(self.authenticator.caller(bearer, incoming.headers))
+
+        try:
+            return _response(await self._in_thread(measured))
+        except AdjournError as refusal:
             return _response(self._refused(refusal, incoming))
-        return _response(await self._in_thread(self.measured.answer))
 
     async def page(self, request: Request) -> Response:
         return Response(observe.PAGE, media_type="text/html")

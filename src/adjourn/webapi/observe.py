@@ -13,12 +13,17 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from adjourn import config
+from adjourn.errors import PrivilegeDenied
+from adjourn.metadata.privileges import Depth
 from adjourn.pipeline.call import Call
+from adjourn.query import security
+from adjourn.query.security import Caller
 from adjourn.query.tree import Attribute, Query
 from adjourn.service import Service
 from adjourn.webapi.exchange import Answer, json_answer
 
 log = structlog.get_logger("adjourn.webapi")
+_READING_JOBS = "prvReadAsyncOperation"
 _METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE")
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -62,8 +67,10 @@ class Metrics:
         found[0].inc()
         found[1].observe(seconds)
 
-    def answer(self) -> Answer:
-        """All of it in Prometheus' text format."""
+    def answer(self, caller: Caller) -> Answer:
+        """All of it in Prometheus' text format. Raises PrivilegeDenied for a caller who may not read every job."""
+        if security.depth_of(caller, _READING_JOBS) is not Depth.GLOBAL:
+            raise PrivilegeDenied(f"Metrics count everybody's jobs: they take {_READING_JOBS} at depth Global.")
         self._count_jobs()
         return Answer(200, generate_latest(self._registry), (), CONTENT_TYPE_LATEST)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -265,6 +266,17 @@ def test_a_token_deletes_the_jobs_that_its_users_privilege_reaches(
     assert http.get(own).status_code == 404
 
 
+def test_metrics_are_for_who_may_read_every_job(http: httpx.Client, org: Client, people: People) -> None:
+    role = roles.role(org, "watcher", {"prvReadAsyncOperation": DEEP})
+    give(http, f"systemusers({people.ada})/systemuserroles_association", role)
+    address = str(http.base_url).partition("/api/")[0] + "/metrics"
+    for user in (people.ada, people.ben):
+        status, code, text = error_of(Acting(http, user).get(address))
+        assert (status, code, "prvReadAsyncOperation" in text) == (403, "0x80040220", True)
+    roles.grant(org, role, {"prvReadAsyncOperation": GLOBAL})
+    assert "# TYPE adjourn_jobs gauge" in Acting(http, people.ada).get(address).text
+
+
 def test_roles_get_and_lose_privileges_by_their_addresses(http: httpx.Client) -> None:
     """The functions and actions of the Web API reference, as Dataverse's tools call them."""
     unit = http.get("businessunits?$select=businessunitid").json()["value"][0]["businessunitid"]
@@ -343,3 +355,18 @@ def test_a_question_without_end_is_ended(http: httpx.Client, org: Client, monkey
     )
     assert error_of(http.get("accounts", params={"fetchXml": text}))[:2] == (503, "0x80044151")
     assert http.get("accounts?$top=1").status_code == 200
+
+
+def test_a_registration_names_marked_functions_only(http: httpx.Client, tmp_path: Path) -> None:
+    """Who may write registrations over HTTP chooses among what the host's plug-ins offer; he gets no shell on the host."""
+    proof = tmp_path / "proof"
+    assembly = created(http, "pluginassemblies", {"name": "os"})
+    body = {"name": "Boom", "typename": "system", "pluginassemblyid@odata.bind": assembly}
+    created(http, "plugintypes", body)
+    created(http, "sdkmessages", {"name": "Boom"})
+    status, _, text = error_of(http.post("Boom", json={"command": f"touch {proof}"}))
+    assert (status, proof.exists()) == (400, False), text
+    assert "adjourn.message" in text
+    assert http.get("$metadata").status_code == 200
+    assert http.get("WhoAmI()").status_code == 200
+    assert http.post("ExecuteAsync", json={"MessageName": "WhoAmI"}).status_code == 200

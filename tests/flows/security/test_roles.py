@@ -138,6 +138,32 @@ def test_nobody_gives_away_what_he_has_not_got(org: Client, place: Place) -> Non
     assert held(org, "RetrieveUserPrivileges", "UserId", place.owners["unit"][1]) == {"prvReadAccount": "Local"}
 
 
+@pytest.mark.parametrize(
+    ("table", "kind", "column"),
+    [("systemuser", "User", "businessunitid"), ("team", "Team", "businessunitid"),
+     ("businessunit", "BusinessUnit", "parentbusinessunitid")],
+)  # fmt: skip
+def test_nobody_moves_himself_to_where_he_reaches_more(
+    org: Client, place: Place, table: str, kind: str, column: str
+) -> None:
+    unit = org.retrieve("systemuser", place.user)["businessunitid"].id
+    record = {"systemuser": place.user, "team": place.owners["team"][1], "businessunit": unit}[table]
+    elsewhere = roles.unit(org, "Further")
+    held = {"prvReadAccount": LOCAL} | dict.fromkeys(
+        (f"prvWrite{kind}", f"prvAppend{kind}", "prvAppendToBusinessUnit"), GLOBAL
+    )
+    role = roles.role(org, "clerk", held)
+    org.associate("systemuser", place.user, "systemuserroles_association", [("role", role)])
+    me = org.as_user(place.user)
+    move = {column: ("businessunit", elsewhere)}
+    refused(lambda: me.update(table, record, move), f"prvReparent{kind}")
+    refused(lambda: me.upsert(table, record, move), f"prvReparent{kind}")
+    me.update(table, record, {"lastname" if table == "systemuser" else "name": "still"})
+    roles.grant(org, role, {f"prvReparent{kind}": GLOBAL})
+    me.update(table, record, move)
+    assert org.retrieve(table, record)[column].id == elsewhere
+
+
 def test_nobody_can_be_locked_out(org: Client) -> None:
     bulk_delete = load().privileges["prvBulkDelete"].id
     for act in (
