@@ -15,8 +15,8 @@ from uuid import UUID
 
 from adjourn import runtime
 from adjourn.errors import AdjournError, InvalidRequest, UnknownResource, nearest
+from adjourn.metadata.additions import catalog_of
 from adjourn.metadata.catalog import load as shipped_catalog
-from adjourn.metadata.customizing import catalog_of
 from adjourn.metadata.model import Catalog
 from adjourn.pipeline.read import ask
 from adjourn.query import metadata_documents, write
