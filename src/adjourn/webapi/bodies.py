@@ -19,8 +19,8 @@ import anyio
 from adjourn import config
 from adjourn.errors import Busy
 
-IN_MEMORY_BYTES_MAX = 4 * config.BODY_BYTES_MAX
-"""Of all bodies that are not small: 256 MiB."""
+IN_MEMORY_BYTES_MAX = 2 * config.BODY_BYTES_MAX
+"""Of all bodies that are not small: 128 MiB."""
 SMALL_BYTES = 64 * 1024
 SMALL_IN_MEMORY_BYTES_MAX = 64 * 1024 * 1024
 """Of all bodies that are announced to be small: a thousand of the longest."""

@@ -907,7 +907,7 @@ ERRORS = (
         "GET accounts({nobody})",
         404,
         (
-            f'"@Microsoft.PowerApps.CDS.ErrorDetails.OperationStatus":"0"',
+            '"@Microsoft.PowerApps.CDS.ErrorDetails.OperationStatus":"0"',
             '"@Microsoft.PowerApps.CDS.ErrorDetails.SubErrorCode":"2147746327"',
             '"@Microsoft.PowerApps.CDS.HelpLink":"http://go.microsoft.com/fwlink/\\?LinkID=398563&error=Microsoft.Crm.CrmException%3a80040217&client=platform"',
             '"@Microsoft.PowerApps.CDS.TraceText":"',
