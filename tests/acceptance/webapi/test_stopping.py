@@ -59,7 +59,7 @@ def test_requests_under_way_are_answered_and_new_ones_refused(database_url: str)
     "sent",
     [
         b"GET /api/data",
-        b"POST /api/data/v9.2/accounts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + TOKEN.encode() + b"\r\nContent-Length: 100\r\n\r\n{",
+        b"POST /api/data/v9.2/accounts HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nAuthorization: Bearer " + TOKEN.encode() + b"\r\n\r\n{",
     ],
     ids=["half a head", "half a body"],
 )  # fmt: skip
