@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.acceptance.webapi import facts_addresses, facts_queries, facts_writing
+from tests.acceptance.webapi import facts_addresses, facts_fetchxml, facts_queries, facts_writing
 from tests.acceptance.webapi.facts import Fact
 
 from adjourn import config
@@ -82,7 +82,7 @@ def place(_sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     service.close()
 
 
-SECTIONS = facts_addresses.SECTIONS | facts_queries.SECTIONS | facts_writing.SECTIONS
+SECTIONS = facts_addresses.SECTIONS | facts_queries.SECTIONS | facts_fetchxml.SECTIONS | facts_writing.SECTIONS
 
 
 @pytest.mark.parametrize(
