@@ -94,10 +94,12 @@ def serve(
         app = create_app(service, token, issuer=accepted, protection=Protection(limits) if protected else None)
         server = run(app, *http)
         stack.callback(server.stop)
+        servers = [server]
         if https is not None:
             certificate = certificate or _own_certificate(database, https[0])
             secure = run(app, *https, certificate=certificate, key=key)
             stack.callback(secure.stop)
+            servers.append(secure)
         platform.ensure(service)
         retention.ensure(service)
         if processes:
@@ -118,7 +120,9 @@ def serve(
         click.echo(f"Token      {token}   ({where})")
         click.echo("Ready. Ctrl-C stops.")
         _wait_for_signal()
-        click.echo("Stopping: running jobs are given back.")
+        click.echo("Stopping: requests under way are answered, running jobs are given back.")
+        for found in servers:
+            found.refuse()
 
 
 @click.command()

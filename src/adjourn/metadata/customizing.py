@@ -1,7 +1,6 @@
 """Tables, columns, relationships and keys that callers make at run time: documents of the shipped form, laid over those.
 
-`Additions` holds one document per table: a whole one for a table of the caller's, and only `columns`, `choices`,
-`relationships` and `keys` for a table that ships. Each change is checked here, against the catalog that it would make;
+Each change is checked here (single columns and names by `custom_columns`), against the catalog that it would make;
 `store.schema` knows what it means for the database, the pipeline's `customization` carries it out.
 Source: webapi.md §17 and the request shapes of clients (clients.md).
 """
@@ -13,135 +12,38 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from adjourn.errors import Duplicate, InvalidRequest, NotFound, NotSupported, clean, nearest
-from adjourn.metadata.catalog import MetadataError, build, shipped
+from adjourn.errors import Duplicate, InvalidRequest, NotFound, NotSupported, nearest
+from adjourn.metadata.additions import FILE, INVALID_METADATA, JOB, Additions, catalog_of
+from adjourn.metadata.catalog import shipped
+from adjourn.metadata.custom_columns import (
+    FILE_NAME_CHARACTERS_MAX,
+    Entry,
+    check_texts,
+    checked_entry,
+    checked_name,
+    checked_options,
+)
 from adjourn.metadata.model import Catalog, ColumnType, Table
 
-Additions = dict[str, dict[str, Any]]
-Entry = dict[str, Any]
-"""A column as a metadata document has it; `options` lists those of a choice of its own."""
-
-INVALID_METADATA = 0x8004023A
 HAS_DEPENDENTS = 0x8004F01F
 NO_SUCH_PART = 0x80060888
 FIRST_TYPE_CODE = 10_000
 COLUMNS_MAX = 800
 KEYS_MAX = 10
 KEY_COLUMNS_MAX = 16
-OPTIONS_MAX = 1000
-TEXT_CHARACTERS_MAX = 2000
-"""Of a label or a description."""
-INT_MAX = 2**31 - 1
-STORED_MAX = 2**63 - 1
-FILE_KB_DEFAULT = 32_768
-FILE_KB_MAX = 10_485_760
-FILE_NAME_CHARACTERS_MAX = 255
 DELETE_RULES = ("NoCascade", "Cascade", "RemoveLink", "Restrict")
 _MESSAGES = (
     "Create", "Retrieve", "RetrieveMultiple", "Update", "Upsert", "Delete", "Associate", "Disassociate", "Assign", "SetState",
 )  # fmt: skip
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{1,7}_[A-Za-z][A-Za-z0-9_]{0,40}")
-_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-_JOB = "asyncoperation"
-_FILE = "fileattachment"
-_TEXT_MAX = {ColumnType.STRING: 4000, ColumnType.MEMO: 1_048_576}
-_PRECISION_MAX = {ColumnType.DECIMAL: 10, ColumnType.MONEY: 4, ColumnType.DOUBLE: 5}
-_BOUNDS = {
-    ColumnType.INTEGER: INT_MAX,
-    ColumnType.DECIMAL: 100_000_000_000,
-    ColumnType.DOUBLE: 100_000_000_000,
-    ColumnType.MONEY: 922_337_203_685_477,
-}
 _KEY_TYPES = (
     ColumnType.STRING, ColumnType.INTEGER, ColumnType.DECIMAL, ColumnType.DATETIME, ColumnType.DATE, ColumnType.LOOKUP,
     ColumnType.PICKLIST,
-)  # fmt: skip
-_MADE = (
-    ColumnType.STRING, ColumnType.MEMO, ColumnType.INTEGER, ColumnType.BIGINT, ColumnType.DECIMAL, ColumnType.DOUBLE,
-    ColumnType.MONEY, ColumnType.BOOLEAN, ColumnType.DATETIME, ColumnType.DATE, ColumnType.PICKLIST, ColumnType.FILE,
-    ColumnType.MULTISELECT,
 )  # fmt: skip
 _STANDARD = (
     "createdon", "createdby", "createdonbehalfby", "modifiedon", "modifiedby", "modifiedonbehalfby", "versionnumber",
     "importsequencenumber", "overriddencreatedon",
 )  # fmt: skip
 _OWNED = ("ownerid", "owneridtype", "owningbusinessunit", "owninguser", "owningteam")
-
-
-def combined(additions: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """The shipped documents with the additions laid over them; jobs can be about every table of the callers'."""
-    documents: dict[str, Mapping[str, Any]] = dict(shipped())
-    for name, added in additions.items():
-        base = documents.get(name)
-        documents[name] = added if base is None else _over(base, added)
-    own = [name for name, added in additions.items() if "table" in added and not added["table"].get("is_intersect")]
-    if own:
-        documents[_JOB] = _regarding(documents[_JOB], {name: additions[name]["table"]["schema"] for name in own})
-    holders = [name for name, added in additions.items() if any(e["type"] == "File" for e in added.get("columns", ()))]
-    if holders:
-        documents[_FILE] = _attached(documents[_FILE], holders)
-    return documents
-
-
-def catalog_of(additions: Mapping[str, Mapping[str, Any]], version: int) -> Catalog:
-    """The catalog of the shipped tables and these. Raises InvalidRequest for additions that contradict each other."""
-    try:
-        return build(combined(additions), version)
-    except MetadataError as error:
-        raise InvalidRequest(
-            f"The change does not fit the rest of the metadata: {error}.", code=INVALID_METADATA
-        ) from error
-
-
-def _over(base: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        **base,
-        "columns": [*base["columns"], *added.get("columns", ())],
-        "choices": {**base["choices"], **added.get("choices", {})},
-        "relationships": [*base["relationships"], *added.get("relationships", ())],
-        "keys": [*base.get("keys", ()), *added.get("keys", ())],
-    }
-
-
-def _attached(file: Mapping[str, Any], holders: list[str]) -> dict[str, Any]:
-    """Files belong to records of these tables too."""
-    columns = [
-        {**entry, "targets": [*entry["targets"], *(name for name in holders if name not in entry["targets"])]}
-        if entry["name"] == "objectid"
-        else entry
-        for entry in file["columns"]
-    ]
-    present = {found["references"] for found in file["relationships"]}
-    relationships = [
-        {
-            "name": f"{name}_FileAttachments",
-            "column": "objectid",
-            "references": name,
-            "navigation": f"objectid_{name}",
-            "delete": "Cascade",
-        }
-        for name in holders
-        if name not in present
-    ]
-    return {**file, "columns": columns, "relationships": [*file["relationships"], *relationships]}
-
-
-def _regarding(job: Mapping[str, Any], own: Mapping[str, str]) -> dict[str, Any]:
-    columns = [
-        {**entry, "targets": [*entry["targets"], *own]} if entry["name"] == "regardingobjectid" else entry
-        for entry in job["columns"]
-    ]
-    relationships = [
-        {
-            "name": f"{schema}_AsyncOperations",
-            "column": "regardingobjectid",
-            "references": name,
-            "navigation": f"regardingobjectid_{name}",
-            "delete": "NoCascade",
-        }
-        for name, schema in own.items()
-    ]
-    return {**job, "columns": columns, "relationships": [*job["relationships"], *relationships]}
 
 
 class Customizing:
@@ -157,7 +59,7 @@ class Customizing:
 
         entries: its own columns; primary: the schema name of the one that names its records.
         """
-        schema = _checked_name(header["schema"], "table")
+        schema = checked_name(header["schema"], "table")
         logical = schema.lower()
         if logical in self.catalog.tables:
             raise Duplicate(f"Table '{logical}' already exists.", code=INVALID_METADATA, status=400)
@@ -166,7 +68,7 @@ class Customizing:
             raise InvalidRequest(
                 f"OwnershipType must be UserOwned or OrganizationOwned, found '{str(ownership)[:100]}'."
             )
-        collection = _checked_name(header["entityset"], "collection") if header.get("entityset") else _plural(logical)
+        collection = checked_name(header["entityset"], "collection") if header.get("entityset") else _plural(logical)
         document: dict[str, Any] = {
             "table": {
                 "logical": logical,
@@ -209,7 +111,7 @@ class Customizing:
         holders = [
             f"{found.referencing}.{found.column}"
             for found in table.one_to_many
-            if found.referencing not in (table.logical, _JOB, _FILE)
+            if found.referencing not in (table.logical, JOB, FILE)
         ]
         if holders:
             raise _depended(f"Table '{table.logical}'", f"lookups lead to it: {', '.join(sorted(holders))[:300]}")
@@ -237,10 +139,10 @@ class Customizing:
         options = entry.pop("options", None)
         entry = {**held, **entry}  # what is not said stays as it is
         if held["type"] != "Lookup":
-            _checked_entry(entry)
+            checked_entry(entry)
         held.update({key: value for key, value in entry.items() if key not in ("name", "schema", "targets", "choice")})
         if options is not None:
-            document["choices"][held["choice"]] = _checked_options(options, name)
+            document["choices"][held["choice"]] = checked_options(options, name)
         self._rebuilt()
 
     def delete_column(self, table: Table, name: str) -> None:
@@ -264,7 +166,7 @@ class Customizing:
 
         relationship: schema, referenced, referencing, delete (the rule); entry: the lookup's schema, display, required.
         """
-        name = _checked_name(relationship["schema"], "relationship")
+        name = checked_name(relationship["schema"], "relationship")
         referenced, referencing = self._table(relationship["referenced"]), self._table(relationship["referencing"])
         self._customizable(referencing)
         self._free_relationship(name)
@@ -272,9 +174,7 @@ class Customizing:
             raise InvalidRequest(f"'{referenced.logical}' joins two tables; no lookup can lead to it.")
         rule = relationship.get("delete") or "RemoveLink"
         if rule not in DELETE_RULES:
-            raise InvalidRequest(
-                f"CascadeConfiguration/Delete must be one of {', '.join(DELETE_RULES)}, found '{rule}'."
-            )
+            raise _bad_rule(rule)
         hierarchical = bool(relationship.get("hierarchical"))
         if hierarchical and (referenced.logical != referencing.logical or referenced.hierarchy is not None):
             raise InvalidRequest(
@@ -283,7 +183,7 @@ class Customizing:
                 + (f", whose hierarchy is '{referenced.hierarchy.name}'." if referenced.hierarchy else "."),
                 code=INVALID_METADATA,
             )
-        schema = _checked_name(entry["schema"], "column")
+        schema = checked_name(entry["schema"], "column")
         self._add_column(referencing.logical, {**entry, "type": "Lookup", "targets": [referenced.logical]})
         self.additions[referencing.logical]["relationships"].append(
             {"name": name, "column": schema.lower(), "references": referenced.logical, "navigation": schema, "delete": rule,
@@ -293,8 +193,8 @@ class Customizing:
 
     def create_many_to_many(self, schema: str, first: str, second: str, intersect: str) -> None:
         """A many-to-many relationship with the table that joins the two."""
-        name = _checked_name(schema, "relationship")
-        table = _checked_name(intersect, "table")
+        name = checked_name(schema, "relationship")
+        table = checked_name(intersect, "table")
         self._free_relationship(name)
         if table.lower() in self.catalog.tables:
             raise Duplicate(f"Table '{table.lower()}' already exists.", code=INVALID_METADATA, status=400)
@@ -351,7 +251,7 @@ class Customizing:
     def create_key(self, table: Table, schema: str, columns: Iterable[str], display: str) -> None:
         """An alternate key. That the rows have no doubles is the database's to say."""
         self._customizable(table)
-        name = _checked_name(schema, "key").lower()
+        name = checked_name(schema, "key").lower()
         wanted = [column.lower() for column in columns]
         for column in wanted:
             found = table.columns.get(column)
@@ -382,7 +282,7 @@ class Customizing:
         self._rebuilt()
 
     def _rebuilt(self) -> Catalog:
-        _check_texts(self.additions)
+        check_texts(self.additions)
         self.catalog = catalog_of(self.additions, self._version)
         return self.catalog
 
@@ -391,7 +291,7 @@ class Customizing:
 
     def _add_column(self, logical: str, entry: Entry) -> None:
         entry = dict(entry)
-        schema = _checked_name(entry["schema"], "column")
+        schema = checked_name(entry["schema"], "column")
         name = entry["name"] = schema.lower()
         document = self._document(logical)
         table = self.catalog.tables.get(logical)
@@ -404,10 +304,10 @@ class Customizing:
             )
         options = entry.pop("options", None)
         if entry["type"] in ("Picklist", "MultiSelectPicklist"):
-            document["choices"][name] = _checked_options(options or [], name)
+            document["choices"][name] = checked_options(options or [], name)
             entry["choice"] = name
         if entry["type"] != "Lookup":
-            _checked_entry(entry)
+            checked_entry(entry)
         document["columns"].append({**entry, "custom": True})
         if entry["type"] == "File":
             # Their values come with the file, not with the record.
@@ -465,81 +365,6 @@ def _standard(ownership: str) -> Iterator[Entry]:
     columns = {entry["name"]: entry for entry in shipped()["account"]["columns"]}
     for name in wanted:
         yield dict(columns[name])
-
-
-def _check_texts(found: Any) -> None:
-    """No text that a statement, a page or a document could not carry: labels stand in SQL, as literals."""
-    if isinstance(found, str):
-        if len(found) > TEXT_CHARACTERS_MAX or _UNFIT.search(found):
-            raise InvalidRequest(
-                f"A text of the metadata has at most {TEXT_CHARACTERS_MAX:,} characters and no control characters, "
-                f"found {clean(found[:60])!r}.",
-                code=INVALID_METADATA,
-            )
-    elif isinstance(found, dict):
-        for value in found.values():
-            _check_texts(value)
-    elif isinstance(found, list):
-        for value in found:
-            _check_texts(value)
-
-
-def _checked_name(schema: Any, what: str) -> str:
-    if not isinstance(schema, str) or not _NAME.fullmatch(schema):
-        raise InvalidRequest(
-            f"The schema name of a {what} has a publisher's prefix, such as new_Project, and letters, digits and "
-            f"underscores; found '{str(schema)[:100]}'.",
-            code=INVALID_METADATA,
-        )
-    return schema
-
-
-def _checked_entry(entry: Entry) -> None:
-    """Lengths, bounds and precision of a column within what its type can hold; fills in what was not said."""
-    name, kind = entry["name"], ColumnType(entry["type"])
-    if kind not in _MADE:
-        raise NotSupported(f"A column of type {kind} ('{name}') cannot be created.", status=400)
-    if kind in _TEXT_MAX:
-        length = entry.setdefault("max_length", 100 if kind is ColumnType.STRING else 2000)
-        if not isinstance(length, int) or not 1 <= length <= _TEXT_MAX[kind]:
-            raise InvalidRequest(f"MaxLength of '{name}' must be 1 to {_TEXT_MAX[kind]:,}, found {length!r}.")
-    if kind is ColumnType.FILE:
-        size = entry.setdefault("size_kb_max", FILE_KB_DEFAULT)
-        if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= FILE_KB_MAX:
-            raise InvalidRequest(f"MaxSizeInKB of '{name}' must be 1 to {FILE_KB_MAX:,}, found {size!r}.")
-    if kind in _PRECISION_MAX:
-        precision = entry.setdefault("precision", 2)
-        if not isinstance(precision, int) or not 0 <= precision <= _PRECISION_MAX[kind]:
-            raise InvalidRequest(f"Precision of '{name}' must be 0 to {_PRECISION_MAX[kind]}, found {precision!r}.")
-    if kind in _BOUNDS:
-        _check_bounds(entry, name, kind)
-
-
-def _check_bounds(entry: Entry, name: str, kind: ColumnType) -> None:
-    most = _BOUNDS[kind]
-    if kind in (ColumnType.DECIMAL, ColumnType.MONEY):
-        # These lie in the store as whole numbers of 64 bits, scaled by the precision.
-        most = min(most, STORED_MAX // 10 ** entry["precision"])
-    for key, default in (("minimum", -most), ("maximum", most)):
-        value = entry.get(key)
-        if value is None:
-            entry[key] = default
-        elif isinstance(value, bool) or not isinstance(value, int | float) or not -most - 1 <= value <= most:
-            raise InvalidRequest(f"The bounds of '{name}' must lie within ±{most:,}, found {value!r}.")
-    if entry["minimum"] > entry["maximum"]:
-        raise InvalidRequest(f"The minimum of '{name}' is above its maximum.")
-
-
-def _checked_options(options: list[Mapping[str, Any]], name: str) -> list[dict[str, Any]]:
-    values = [option.get("value") for option in options]
-    if not 0 < len(options) <= OPTIONS_MAX:
-        raise InvalidRequest(f"Choice '{name}' needs 1 to {OPTIONS_MAX} options, found {len(options)}.")
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, int) or not -INT_MAX - 1 <= value <= INT_MAX:
-            raise InvalidRequest(f"An option of '{name}' needs a whole number as its Value, found {str(value)[:50]}.")
-    if len(set(values)) != len(values):
-        raise InvalidRequest(f"Two options of '{name}' have the same Value.")
-    return [{"value": option["value"], "label": str(option.get("label") or option["value"])} for option in options]
 
 
 def _plural(name: str) -> str:

@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 
 from adjourn import config
 from adjourn.errors import Duplicate
-from adjourn.metadata.customizing import catalog_of
+from adjourn.metadata.additions import catalog_of
 from adjourn.metadata.model import Catalog, Reference, Table
 from adjourn.pipeline import bulk_delete, core, stock_roles, views
 from adjourn.pipeline.messages import MESSAGES

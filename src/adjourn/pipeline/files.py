@@ -22,7 +22,7 @@ from uuid import UUID
 
 from adjourn import config, runtime
 from adjourn.errors import Duplicate, InvalidRequest, NotFound, clean
-from adjourn.metadata.customizing import FILE_NAME_CHARACTERS_MAX
+from adjourn.metadata.custom_columns import FILE_NAME_CHARACTERS_MAX
 from adjourn.metadata.model import Catalog, Column, ColumnType, Reference
 from adjourn.pipeline import access
 from adjourn.pipeline.call import Call

@@ -14,8 +14,8 @@ from uuid import UUID
 
 from adjourn import runtime
 from adjourn.errors import UnknownResource, nearest
+from adjourn.metadata.additions import catalog_of
 from adjourn.metadata.catalog import load as shipped_catalog
-from adjourn.metadata.customizing import catalog_of
 from adjourn.metadata.model import Catalog
 from adjourn.pipeline.code import resolve
 from adjourn.pipeline.read import ask

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from adjourn.metadata.customizing import Additions
+from adjourn.metadata.additions import Additions
 from adjourn.metadata.model import AlternateKey, Table
 from adjourn.store import alter
 from adjourn.store.contract import Reader, Row, Transaction

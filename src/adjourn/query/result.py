@@ -22,6 +22,12 @@ EXPANDED_ROWS_MAX = 100_000
 """Records in all the expanded collections of one answer: they are in memory together, about a kilobyte each."""
 CHUNK_ROWS = 256
 """Rows that are written together: few enough to stay in the processor's cache between being read and being written."""
+FIRST_ROWS = 16
+"""The first chunk: it tells how long the rows are. Each may hold some MiB of text."""
+CHUNK_BYTES = 8 * 1024 * 1024
+"""About as much is written together where rows are long."""
+ANSWER_BYTES_MAX = 128 * 1024 * 1024
+"""A page of rows, as it is sent, lies in memory: 5,000 rows of 26 KiB each."""
 Write = Callable[[Sequence[Row]], bytearray]
 
 
@@ -126,8 +132,17 @@ def _written(plan: Plan, reader: Reader, write: Write) -> tuple[list[Row], bool,
     pieces: list[bytearray] = []
     ends: list[Row] = []
     left = plan.size
-    while chunk := list(islice(source, CHUNK_ROWS if left is None else min(CHUNK_ROWS, left))):
+    size, together = 0, FIRST_ROWS
+    while chunk := list(islice(source, together if left is None else min(together, left))):
         pieces.append(write(chunk))
+        size += len(pieces[-1])
+        if size > ANSWER_BYTES_MAX:
+            raise QueryError(
+                f"The answer is longer than {ANSWER_BYTES_MAX:,} bytes. Ask for fewer records a page (Prefer: odata.maxpagesize) "
+                "or for fewer columns ($select).",
+                code=errors.ODATA_UNSUPPORTED,
+            )
+        together = max(1, min(CHUNK_ROWS, CHUNK_BYTES * len(chunk) // len(pieces[-1])))
         ends = [ends[0] if ends else chunk[0], chunk[-1]]
         if left is not None:
             left -= len(chunk)

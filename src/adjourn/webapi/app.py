@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import anyio
 import anyio.to_thread
+from anyio.lowlevel import RunVar
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -27,6 +28,7 @@ from adjourn.pipeline.call import Call
 from adjourn.service import Service
 from adjourn.webapi import batch, dispatch, failures, observe, prefer, url
 from adjourn.webapi.auth import Authenticator, Bearer
+from adjourn.webapi.bodies import Bodies, Body, Full
 from adjourn.webapi.exchange import Answer, Exchange
 from adjourn.webapi.oidc import Issuer
 from adjourn.webapi.protection import Protection
@@ -35,11 +37,13 @@ from adjourn.webapi.remembered import Remembered
 THREADS = 64
 """Requests answered at a time. Writers mostly wait for the disk together, one group commit for many."""
 WAITING_MAX = 1_000
-"""Requests that may wait for a thread; their bodies lie in memory."""
+"""Requests that may wait for a thread; `bodies` bounds the memory that they hold."""
 API_PATH = "/api/data"
 _VERSION = re.compile(r"/v9\.\d{1,3}(?:/|$)")
 _HOST = re.compile(r"[A-Za-z0-9._\-]+(?::\d{1,5})?|\[[0-9A-Fa-f:.]+\](?::\d{1,5})?")
 _ODATA = (("OData-Version", "4.0"), ("Cache-Control", "no-cache"))
+_LIMITER: RunVar[anyio.CapacityLimiter] = RunVar("limiter")
+_BODIES: RunVar[Bodies] = RunVar("bodies")
 T = TypeVar("T")
 
 
@@ -96,7 +100,6 @@ class Edge:
         self.measured = observe.Metrics(service)
         self.remembered = Remembered(service.store)
         self.waiting = 0
-        self._limiter: anyio.CapacityLimiter | None = None
 
     async def api(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Everything below /api/data."""
@@ -136,7 +139,19 @@ class Edge:
         return answer.plus(*left)
 
     async def _admitted(self, request: Incoming, bearer: Bearer, receive: Receive) -> Answer:
-        body = await _body(receive, request.headers)
+        length = _announced(request.headers)
+        if length == 0:
+            return await self._answered(request, bearer, b"")
+        bodies = _bodies()
+        kept = bodies.body(length)
+        try:
+            body = await _body(receive, kept)
+            async with bodies.at_work(len(body)):
+                return await self._answered(request, bearer, body)
+        finally:
+            kept.give_up()
+
+    async def _answered(self, request: Incoming, bearer: Bearer, body: bytes) -> Answer:
         question = None
         if request.method == "GET" and not body:
             question = self.remembered.question(
@@ -151,7 +166,10 @@ class Edge:
         return answer
 
     def _refused(self, error: Exception, request: Incoming) -> Answer:
-        answer = failures.failed(error, request.method, request.path)
+        answer = failures.failed(error, request.method, request.path, request.headers)
+        if isinstance(error, Full):
+            # What it did not read of the body is not waited for.
+            return answer.plus(("Connection", "close"))
         if answer.status != 401:
             return answer
         return answer.plus(("WWW-Authenticate", self.authenticator.challenge(request.origin or "http://localhost")))
@@ -189,13 +207,11 @@ class Edge:
         return None
 
     async def _in_thread(self, core: Callable[[], T]) -> T:
-        if self._limiter is None:
-            self._limiter = anyio.CapacityLimiter(THREADS)
         if self.waiting >= WAITING_MAX:
             raise Busy(f"More than {WAITING_MAX} requests are waiting; try again.", status=503)
         self.waiting += 1
         try:
-            return await anyio.to_thread.run_sync(core, limiter=self._limiter)
+            return await anyio.to_thread.run_sync(core, limiter=_limiter())
         finally:
             self.waiting -= 1
 
@@ -241,21 +257,45 @@ def _origin(scope: Scope, headers: dict[str, str]) -> str | None:
     return f"{scope['scheme']}://{host}" if _HOST.fullmatch(host) else None
 
 
-async def _body(receive: Receive, headers: dict[str, str]) -> bytes:
-    """The whole body. Raises TooLarge as soon as it is known to be, without reading on."""
+def _limiter() -> anyio.CapacityLimiter:
+    """Of the event loop that asks: HTTP and HTTPS have one each."""
+    try:
+        return _LIMITER.get()
+    except LookupError:
+        _LIMITER.set(found := anyio.CapacityLimiter(THREADS))
+        return found
+
+
+def _bodies() -> Bodies:
+    """Those of the event loop that asks."""
+    try:
+        return _BODIES.get()
+    except LookupError:
+        _BODIES.set(found := Bodies())
+        return found
+
+
+def _announced(headers: dict[str, str]) -> int | None:
+    """The length that a request announces; None for none. Raises TooLarge for one beyond the limit."""
     length = headers.get("content-length", "")
-    if length.isascii() and length.isdigit() and int(length[:20]) > config.BODY_BYTES_MAX:
+    if not (length.isascii() and length.isdigit()):
+        return None if "transfer-encoding" in headers else 0
+    if int(length[:20]) > config.BODY_BYTES_MAX:
         raise _too_large()
+    return int(length)
+
+
+async def _body(receive: Receive, kept: Body) -> bytes:
+    """The whole body. Raises TooLarge or Busy as soon as it is known to be, without reading on."""
     pieces: list[bytes] = []
-    size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise InvalidRequest("The connection was closed before the body was complete.")
         piece = message.get("body", b"")
-        size += len(piece)
-        if size > config.BODY_BYTES_MAX:
+        if kept.size + len(piece) > config.BODY_BYTES_MAX:
             raise _too_large()
+        kept.take(len(piece))
         pieces.append(piece)
         if not message.get("more_body", False):
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -65,7 +65,7 @@ def _made(part: PartRequest, exchange: Exchange, service: Service, caller_of: Ca
     try:
         caller = _caller(part, exchange, caller_of)
     except AdjournError as error:
-        return failures.failed(error, part.method, part.target)
+        return failures.failed(error, part.method, part.target, part.headers)
     return _answer(part, _by(caller, exchange), service)
 
 
@@ -107,7 +107,7 @@ def _change_set(
         pieces.append(multipart.piece(refused.answer, refused.content_id, outer))
         return True
     except AdjournError as error:
-        pieces.append(multipart.piece(failures.failed(error, "POST", exchange.path), None, outer))
+        pieces.append(multipart.piece(failures.failed(error, "POST", exchange.path, exchange.headers), None, outer))
         return True
     pieces.append(multipart.compose_change_set(answers, f"changesetresponse_{runtime.new_id()}", outer))
     return False
@@ -120,8 +120,8 @@ def _answer(part: PartRequest, exchange: Exchange, service: Service) -> Answer:
     except Exception as error:
         if not isinstance(error, AdjournError) and exchange.call.transaction is not None:
             # The transaction may be broken: nothing more can run in it.
-            raise _Refused(failures.failed(error, part.method, part.target), part.content_id) from error
-        return failures.failed(error, part.method, part.target)
+            raise _Refused(failures.failed(error, part.method, part.target, part.headers), part.content_id) from error
+        return failures.failed(error, part.method, part.target, part.headers)
 
 
 def _exchange(part: PartRequest, outer: Exchange) -> Exchange:

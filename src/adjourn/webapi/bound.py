@@ -70,7 +70,7 @@ def call(exchange: Exchange, service: Service) -> Answer:
             f"{place if info.collection else f'{place}(<id>)'}/{NAMESPACE}{name}."
         )
     if exchange.method != ("GET" if info.function else "POST"):
-        raise operations.no_resource(exchange)
+        return operations.no_resource(exchange)
     if name in bulk.ACTIONS:
         operations.no_arguments(last)
         return bulk.call(exchange, service, found.table, name)

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from adjourn.errors import InvalidRequest, NotSupported, nearest
-from adjourn.metadata.customizing import INVALID_METADATA, Entry
+from adjourn.metadata.additions import INVALID_METADATA
+from adjourn.metadata.custom_columns import Entry
 from adjourn.metadata.model import ColumnType
 from adjourn.webapi.definition_shapes import LANGUAGE, NAMESPACE
 

@@ -14,6 +14,7 @@ from adjourn import config, errors
 from adjourn.errors import InvalidRequest, NotSupported, QueryError, nearest
 from adjourn.query.odata_lexer import END, LITERAL, NAME, Token, tokens
 from adjourn.webapi.definition_shapes import Document
+from adjourn.webapi.url import split_arguments
 
 Test = Callable[[Document], bool]
 Expander = Callable[[Document], Any]
@@ -79,7 +80,7 @@ def _selected(text: str | None, documents: list[Document], type_name: str) -> li
 
 def _expansions(text: str, type_name: str, expanders: Mapping[str, Expander]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
-    for part in _split(text, ","):
+    for part in split_arguments(text):
         name, bracket, rest = part.partition("(")
         name = name.strip()
         if name not in expanders:
@@ -88,29 +89,11 @@ def _expansions(text: str, type_name: str, expanders: Mapping[str, Expander]) ->
         if bracket:
             if not rest.rstrip().endswith(")"):
                 raise InvalidRequest(f"The options of $expand={name} lack their closing bracket.", code=0x0)
-            for option in _split(rest.rstrip()[:-1], ";"):
+            for option in split_arguments(rest.rstrip()[:-1], ";"):
                 key, _, value = option.partition("=")
                 options[key.strip()] = value
         found[name] = options
     return found
-
-
-def _split(text: str, mark: str) -> list[str]:
-    """A text at its marks, those inside quotes and brackets left alone."""
-    found, depth, quoted, start = [], 0, False, 0
-    for index, character in enumerate(text):
-        if character == "'":
-            quoted = not quoted
-        elif quoted:
-            continue
-        elif character == "(":
-            depth += 1
-        elif character == ")":
-            depth -= 1
-        elif character == mark and depth == 0:
-            found.append(text[start:index])
-            start = index + 1
-    return [part for part in (*found, text[start:]) if part.strip()]
 
 
 def _unknown(name: str, known: Iterable[str], type_name: str) -> InvalidRequest:

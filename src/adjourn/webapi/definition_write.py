@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from adjourn.errors import InvalidRequest, NotSupported, UnknownResource
-from adjourn.metadata.customizing import INVALID_METADATA, Customizing
+from adjourn.metadata.additions import INVALID_METADATA
+from adjourn.metadata.customizing import Customizing
 from adjourn.metadata.model import Catalog, Column, Table
 from adjourn.pipeline.customization import customize
 from adjourn.service import Service

@@ -141,7 +141,7 @@ def _operation(exchange: Exchange, service: Service) -> Answer:
     elif exchange.method == "POST":
         found = operations.call_action(exchange, service, segment)
     elif segment.name in operations.names(service):
-        raise operations.no_resource(exchange)
+        return operations.no_resource(exchange)
     if found is None:
         raise _unknown(exchange, service)
     return found

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from adjourn.errors import InvalidRequest, UnknownResource, nearest
+from adjourn.errors import InvalidRequest, nearest
 from adjourn.metadata import values
 from adjourn.metadata.model import Reference, Table
 from adjourn.pipeline.call import Request
@@ -24,6 +24,7 @@ from adjourn.webapi import (
     bulk_delete,
     definition_write,
     explain_job,
+    failures,
     file_blocks,
     metadata_changes,
     resource,
@@ -89,7 +90,7 @@ def described(service: Service) -> list[MessageInfo]:
 
 
 def call_function(exchange: Exchange, service: Service, segment: Segment) -> Answer | None:
-    """GET of a function; None if there is none of this name. Raises UnknownResource for an action."""
+    """GET of a function; None if there is none of this name; 404 for an action."""
     if segment.name == METADATA_CHANGES:
         return metadata_changes.retrieve(exchange, service, _arguments(exchange, segment))
     if segment.name in FUNCTIONS:
@@ -106,18 +107,18 @@ def call_function(exchange: Exchange, service: Service, segment: Segment) -> Ans
         answer = service.execute(Request(info.name, parameters(exchange, service, segment, info)), exchange.call)
         return answered(exchange, service, info.name, answer)
     if segment.name in names(service):
-        raise no_resource(exchange)
+        return no_resource(exchange)
     return None
 
 
 def call_action(exchange: Exchange, service: Service, segment: Segment) -> Answer | None:
-    """POST of an action; None if there is none of this name. Raises UnknownResource for a function."""
+    """POST of an action; None if there is none of this name; 404 for a function."""
     name = segment.name
     info = service.messages().get(name)
     if name not in names(service):
         return None
     if name in FUNCTIONS or name == METADATA_CHANGES or (info is not None and info.function):
-        raise no_resource(exchange)
+        return no_resource(exchange)
     if name == CREATE_ENTITIES:
         return definition_write.create_entities(exchange, service)
     no_arguments(segment)
@@ -204,10 +205,10 @@ def _body(exchange: Exchange) -> dict[str, Any]:
     return {name: value for name, value in found.items() if "@" not in name}
 
 
-def no_resource(exchange: Exchange) -> UnknownResource:
-    """The documented answer to the wrong verb on an operation: no code."""
+def no_resource(exchange: Exchange) -> Answer:
+    """The documented answer to the wrong verb on an operation: its code is empty."""
     address = f"{exchange.root}{exchange.path}"
-    return UnknownResource(f"No HTTP resource was found that matches the request URI '{address[:500]}'.", code=0x0)
+    return failures.answer(404, "", f"No HTTP resource was found that matches the request URI '{address[:500]}'.")
 
 
 def _execute_async(parameters: Mapping[str, Any], exchange: Exchange, service: Service) -> dict[str, Any]:

@@ -7,7 +7,7 @@ Source: webapi.md §2 and §3. Unknown preferences are passed over, as RFC 7240 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -23,6 +23,8 @@ TOTAL_EXCEEDED = "Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded"
 METADATA_VERSION = "Microsoft.Dynamics.CRM.globalmetadataversion"
 COOKIE = "Microsoft.Dynamics.CRM.fetchxmlpagingcookie"
 MORE = "Microsoft.Dynamics.CRM.morerecords"
+
+ERROR_DETAILS = "Microsoft.PowerApps.CDS.ErrorDetails.OperationStatus"
 
 HEADER_CHARACTERS_MAX = 8_000
 # Neither ever goes back to try again: a header is read in a time that its length bounds.
@@ -104,6 +106,15 @@ def _parse(text: str) -> Preferences:
     )
 
 
+def wants_error_details(headers: Mapping[str, str]) -> bool:
+    """Whether an error is to have its members beside code and message. A header that cannot be read asks for none."""
+    try:
+        text = parse(headers).annotations_text
+    except InvalidRequest:
+        return False
+    return text is not None and _chooser(text)(ERROR_DETAILS)
+
+
 def _page_size(text: str | None) -> int | None:
     if text is None:
         return None
@@ -112,13 +123,19 @@ def _page_size(text: str | None) -> int | None:
     return min(int(text[:10]), config.PAGE_ROWS_MAX)
 
 
-def _annotations(text: str) -> Annotations:
+def _chooser(text: str) -> Callable[[str], bool]:
+    """Which annotations a list of names and wildcards chooses; those with a minus are left out."""
     patterns = [part.strip() for part in text.split(",")]
 
     def wanted(name: str) -> bool:
         included = any(_fits(pattern, name) for pattern in patterns if not pattern.startswith("-"))
         return included and not any(_fits(pattern[1:], name) for pattern in patterns if pattern.startswith("-"))
 
+    return wanted
+
+
+def _annotations(text: str) -> Annotations:
+    wanted = _chooser(text)
     return Annotations(
         formatted=wanted(FORMATTED),
         attribute=wanted(ATTRIBUTE),

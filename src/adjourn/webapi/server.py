@@ -27,7 +27,7 @@ BACKLOG = 2048
 SILENCE_SECONDS_MAX = 30.0
 """For a head to be complete, and between two pieces of a body: a client that stops sending gives up its connection."""
 REQUEST_SECONDS_MAX = 600.0
-"""For a whole request to arrive: 64 MiB over a slow line."""
+"""For a whole request to arrive, and for its answer to be taken: 64 MiB over a slow line."""
 WATCH_SECONDS = 10.0
 """How often a connection is looked at."""
 
@@ -36,14 +36,29 @@ class _HeadTooLong(Exception):
     pass
 
 
+class Stalled:
+    """An answer that its client does not take as fast as it comes. began: when; left: bytes that wait to be sent."""
+
+    def __init__(self, began: float, left: int) -> None:
+        self._began = self._moved = began
+        self._left = left
+
+    def too_long(self, now: float, left: int) -> bool:
+        """Whether nothing of it was taken for too long, or all of it takes too long. To be asked again and again."""
+        if left != self._left:
+            self._left, self._moved = left, now
+        return now - self._moved > SILENCE_SECONDS_MAX or now - self._began > REQUEST_SECONDS_MAX
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """Refuses a request whose head does not end: the parser's callback raises, and uvicorn answers 400 and closes.
 
-    A client that does not go on with its request loses the connection.
+    A client that does not go on with its request, or does not take its answer, loses the connection.
     """
 
     _head_bytes = 0
     _waiting_since: float | None = None
+    _stalled: Stalled | None = None
     _began = 0.0
     _watch: asyncio.TimerHandle | None = None
 
@@ -65,7 +80,19 @@ class BoundedProtocol(HttpToolsProtocol):
         ):
             self.transport.close()
             return
+        if self._stalled is not None and self._stalled.too_long(now, self.transport.get_write_buffer_size()):
+            self.transport.abort()  # closing would wait for what is not taken
+            return
         self._watch = self.loop.call_later(WATCH_SECONDS, self._look)
+
+    def pause_writing(self) -> None:
+        if self._stalled is None:
+            self._stalled = Stalled(self.loop.time(), self.transport.get_write_buffer_size())
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._stalled = None
+        super().resume_writing()
 
     def on_message_begin(self) -> None:
         self._head_bytes = 0
@@ -116,9 +143,13 @@ class Server:
                 raise RuntimeError("the HTTP server did not start; the log says why")
             runtime.sleep(0.005)
 
+    def refuse(self) -> None:
+        """Take no new requests from now on; those under way go on. `stop` waits for them."""
+        self._server.should_exit = True
+
     def stop(self) -> None:
         """End: no new connections, requests under way get STOP_SECONDS."""
-        self._server.should_exit = True
+        self.refuse()
         self._thread.join(STOP_SECONDS + 5)
         self._socket.close()
 

@@ -99,8 +99,8 @@ def check_length(path: str, query: str, limit: int = config.URL_CHARACTERS_MAX) 
         )
 
 
-def split_arguments(text: str) -> list[str]:
-    """A list of arguments at its commas, those inside quotes, brackets and braces left alone."""
+def split_arguments(text: str, mark: str = ",") -> list[str]:
+    """A list of arguments at its commas (or another mark), those inside quotes, brackets and braces left alone."""
     found, depth, quoted, start = [], 0, False, 0
     for index, character in enumerate(text):
         if character == "'":
@@ -111,7 +111,7 @@ def split_arguments(text: str) -> list[str]:
             depth += 1
         elif character in ")]}":
             depth -= 1
-        elif character == "," and depth == 0:
+        elif character == mark and depth == 0:
             found.append(text[start:index])
             start = index + 1
     found.append(text[start:])

@@ -24,8 +24,8 @@ from adjourn.client import Client
 from adjourn.errors import AdjournError
 from adjourn.jobs.model import Canceled, Outcome, Released
 from adjourn.jobs.states import Status
+from adjourn.metadata.additions import catalog_of
 from adjourn.metadata.catalog import load
-from adjourn.metadata.customizing import catalog_of
 from adjourn.metadata.model import Catalog, Reference
 from adjourn.pipeline import handlers, serialize, tracing
 from adjourn.pipeline.awaited import Awaited

@@ -1,0 +1,184 @@
+"""Many large bodies at once: what would pass the memory for them is refused in time, and nobody else notices."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from tests.support.serving import TOKEN as SERVING_TOKEN
+from tests.support.serving import Serving
+
+from adjourn.query import result
+from adjourn.service import Service
+from adjourn.store.contract import Store
+from adjourn.webapi import bodies, server
+
+from .conftest import TOKEN, Start
+
+MIB = 1024 * 1024
+
+
+def head(token: str, length: int | None) -> bytes:
+    announced = f"Content-Length: {length}" if length is not None else "Transfer-Encoding: chunked"
+    return (
+        f"POST /api/data/v9.2/accounts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+        f"Content-Type: application/json\r\n{announced}\r\n\r\n"
+    ).encode()
+
+
+class Sender:
+    """A connection that sends a request's beginning and keeps it open."""
+
+    def __init__(self, http: httpx.Client, sent: bytes) -> None:
+        self.connection = socket.create_connection(("127.0.0.1", urlsplit(str(http.base_url)).port or 0))
+        self.connection.settimeout(10)
+        self.connection.sendall(sent)
+
+    def answer(self) -> bytes:
+        try:
+            return self.connection.recv(65_536)
+        except ConnectionError:
+            return b""
+
+
+@pytest.fixture
+def http(sqlite_store: Store, serve: Start, monkeypatch: pytest.MonkeyPatch) -> httpx.Client:
+    monkeypatch.setattr(bodies, "IN_MEMORY_BYTES_MAX", 4 * MIB)
+    return serve(Service(sqlite_store))
+
+
+def held(http: httpx.Client, announced: bool) -> list[Sender]:
+    """Three clients that have sent 1 MiB each of their 1.5."""
+    length = 3 * MIB // 2
+    piece = b" " * MIB
+    if announced:
+        return [Sender(http, head(TOKEN, length) + piece) for _ in range(3)]
+    return [Sender(http, head(TOKEN, None) + b"%x\r\n" % MIB + piece + b"\r\n") for _ in range(3)]
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_beyond_the_memory_for_bodies_the_answer_is_503_and_goes_away(http: httpx.Client, announced: bool) -> None:
+    holding = held(http, announced)
+    time.sleep(0.3)
+    refused = http.post("accounts", content=b" " * (2 * MIB))
+    assert refused.status_code == 503, refused.text
+    assert refused.json()["error"]["code"] == "0x80044150"
+    assert refused.headers["retry-after"] == "5"
+    assert http.post("accounts", json={"name": "small"}).status_code == 204, "small bodies have room of their own"
+    for sender in holding:
+        sender.connection.close()
+    time.sleep(0.3)
+    assert http.post("accounts", json={"name": "x", "description": "y" * 2000}).status_code == 204
+    assert http.post("accounts", content=b" " * (2 * MIB)).status_code == 400, "the room is there again"
+
+
+def test_a_body_that_grows_beyond_it_is_refused_while_it_comes(http: httpx.Client) -> None:
+    chunk = b"%x\r\n" % MIB + b" " * MIB + b"\r\n"
+    sender = Sender(http, head(TOKEN, None))
+    try:
+        for _ in range(8):
+            sender.connection.sendall(chunk)
+    except ConnectionError:
+        pass
+    answer = sender.answer()
+    sender.connection.close()
+    assert answer.startswith(b"HTTP/1.1 503") or answer == b""  # a reset may overtake the answer
+    assert http.get("accounts/$count").text == "\ufeff0"
+
+
+def test_large_bodies_are_worked_on_one_after_the_other(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "LARGE_BYTES", 1000)
+    monkeypatch.setattr(bodies, "IN_MEMORY_BYTES_MAX", 64 * MIB)
+    monkeypatch.setattr(bodies, "AT_WORK_BYTES_MAX", 100_000)
+    body = {"name": "x", "description": "y" * 1900}
+    with httpx.Client(base_url=http.base_url, headers=http.headers, timeout=30) as other:
+        answers: list[int] = []
+        threads = [
+            threading.Thread(target=lambda: answers.append(other.post("accounts", json=body).status_code))
+            for _ in range(12)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+    assert answers == [204] * 12
+
+
+def test_an_answer_that_nobody_takes_gives_up_its_connection(
+    sqlite_store: Store, serve: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "SILENCE_SECONDS_MAX", 0.5)
+    monkeypatch.setattr(server, "WATCH_SECONDS", 0.1)
+    service = Service(sqlite_store)
+    http = serve(service)
+    for _ in range(2):
+        parts = [{"@odata.type": "Microsoft.Dynamics.CRM.account", "name": "x", "description": "y" * 2000}] * 1000
+        answer = http.post("accounts/Microsoft.Dynamics.CRM.CreateMultiple", json={"Targets": parts})
+        assert answer.status_code == 200, answer.text
+    question = b"GET /api/data/v9.2/accounts?$select=description HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", urlsplit(str(http.base_url)).port))
+        connection.sendall(question + TOKEN.encode() + b"\r\n\r\n")
+        time.sleep(1.5)
+        connection.settimeout(10)
+        received = 0
+        try:
+            while piece := connection.recv(MIB):
+                received += len(piece)
+        except ConnectionResetError:
+            pass
+    assert received < 4 * MIB, "the rest was not sent once it was too late"
+
+
+def test_an_answer_beyond_its_limit_is_refused_by_name(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(result, "ANSWER_BYTES_MAX", 20_000)
+    for _ in range(20):
+        http.post("accounts", json={"name": "x", "description": "y" * 1999}).raise_for_status()
+    answer = http.get("accounts?$select=description")
+    assert answer.status_code == 400
+    assert "maxpagesize" in answer.json()["error"]["message"]
+    few = http.get("accounts?$select=description", headers={"Prefer": "odata.maxpagesize=5"})
+    assert len(few.json()["value"]) == 5
+
+
+@pytest.mark.long
+def test_200_clients_with_30_megabytes_each_do_not_take_the_memory(sqlite_url: str) -> None:
+    service = Serving(sqlite_url, "--processes", "0")
+    body = b'{"name":"' + b"x" * (30 * MIB) + b'"}'
+    peak = Path(f"/proc/{service.pid}/status")
+    statuses: Counter[int] = Counter()
+
+    def send() -> None:
+        try:
+            answer = httpx.post(
+                f"{service.http.base_url}accounts",
+                content=body,
+                headers={"Authorization": f"Bearer {SERVING_TOKEN}"},
+                timeout=120,
+            )
+            statuses[answer.status_code] += 1
+        except httpx.TransportError:
+            statuses[0] += 1  # refused while it was still sending
+
+    try:
+        senders = [threading.Thread(target=send) for _ in range(200)]
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join(150)
+        line = next(line for line in peak.read_text().splitlines() if line.startswith("VmHWM"))
+        megabytes = int(line.split()[1]) // 1024
+        print(f"{dict(statuses)}, {megabytes} MiB at most")
+        assert megabytes < 1024
+        assert set(statuses) <= {0, 400, 503}
+        assert statuses[400] > 0, "some get their answer"
+        assert service.http.get("accounts/$count").text == "\ufeff0"
+    finally:
+        service.stop()
