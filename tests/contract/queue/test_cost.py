@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from datetime import timedelta
@@ -63,7 +64,11 @@ def test_the_hot_statements_use_their_indexes(crowded: Any) -> None:
         "claim": (sql.candidates if sqlite else sql.lock_candidates, wanted | ({} if sqlite else held), ("job_ready",)),
         "standing": (sql.standing, {"sequences": many(SEQUENCES)}, ()),
         "settle": (sql.settle_succeeded, {"now": now, "by": config.SYSTEM_USER_ID, **succeeded}, ()),
-        "promote": (sql.promote, {"key": "t:t", "sequence": 5, "now": now}, ("job_serial_queue",)),
+        "promote": (
+            sql.promote,
+            {"key": "t:t", "sequence": 5, "now": now, "by": config.SYSTEM_USER_ID},
+            ("job_serial_queue",),
+        ),
         "promote due": (sql.promote_due, {"now": now, "limit": 10, "by": config.SYSTEM_USER_ID}, ("job_due",)),
         "next due": (sql.next_due, {}, ("job_due",)),
         "interrupts": (sql.interrupts, {"worker": "w"}, ("job_locked",)),
@@ -83,6 +88,89 @@ def test_the_hot_statements_use_their_indexes(crowded: Any) -> None:
             f"{verb}:\n{found}"
         )
         assert "TEMP B-TREE FOR ORDER" not in found or verb == "rescue", f"{verb}:\n{found}"
+
+
+FEW, MANY = 1_000, 100_000
+_BEHIND = """
+    INSERT INTO asyncoperation (asyncoperationid, operationtype, name, createdon, modifiedon, statecode, statuscode, ownerid,
+    owneridtype, owninguser, owningbusinessunit, dependencytoken, serialkey, blocked, waitreason)
+    SELECT {id}, operationtype, name, createdon, modifiedon, 1, 10, ownerid, owneridtype, owninguser, owningbusinessunit,
+    dependencytoken, serialkey, true, 'token' FROM asyncoperation, {numbers} WHERE asyncoperationid = :head"""
+
+
+def behind(jobs: Any, head: str, count: int) -> None:
+    """Put many jobs behind one of a token, faster than `enqueue` could."""
+    if jobs.store.dialect == "sqlite":
+        numbers = "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count) SELECT i FROM n)"
+        # Ids like those of `runtime.new_id`, rising; what they look like beyond that matters to nobody here.
+        made = "printf('0ad20000-%04x-7000-8000-%012x', :first, i)"
+    else:
+        numbers = "generate_series(1, :count) AS n(i)"
+        made = (
+            "('0ad20000-' || lpad(to_hex(:first::integer), 4, '0') || '-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid"
+        )
+    sql = _BEHIND.format(id=made, numbers=numbers)
+    jobs.unit(lambda tx: tx.execute(sql, {"head": head, "count": count, "first": count % 65_536}))
+    jobs.unit(lambda tx: tx.execute("ANALYZE"))
+
+
+def work(jobs: Any) -> dict[str, int]:
+    """How much the database does for the verbs that find what is next: SQLite's steps, PostgreSQL's buffers."""
+    sql = statements(jobs.store.dialect)
+    now = "2030-01-01T12:00:00.000000Z"
+    parameters = {
+        "claim": (sql.candidates, {"type": 54, "after": 0, "limit": 10}),
+        "promote due": (sql.promote_due, {"now": now, "limit": 10, "by": config.SYSTEM_USER_ID}),
+        "next due": (sql.next_due, {}),
+        "promote": (sql.promote, {"key": "t:t", "sequence": 0, "now": now, "by": config.SYSTEM_USER_ID}),
+    }
+    done = {}
+    for verb, (text, values) in parameters.items():
+        steps = [0]
+
+        def unit(tx: Any, text: str = text, values: Any = values, steps: list[int] = steps) -> None:
+            if jobs.store.dialect == "postgres":
+                rows = tx.rows(f"EXPLAIN (ANALYZE, BUFFERS) {text}", values)
+                steps[0] = sum(
+                    int(found) for found in re.findall(r"shared hit=(\d+)", "\n".join(row[0] for row in rows))
+                )
+            else:
+
+                def count() -> bool:
+                    steps[0] += 1
+                    return False
+
+                tx._connection.set_progress_handler(count, 1)
+                try:
+                    tx.rows(text, values)
+                finally:
+                    tx._connection.set_progress_handler(None)
+            raise Undone
+
+        with contextlib.suppress(Undone):
+            jobs.unit(unit)
+        done[verb] = steps[0]
+    return done
+
+
+class Undone(Exception):
+    """Nothing of what was measured remains."""
+
+
+def test_what_waits_behind_a_token_costs_a_claim_nothing(jobs: Any) -> None:
+    """A hundred times as many: the same work. (`benchmarks/waiting.py` asks it of a million.)"""
+    (head,) = jobs.add(1, dependency_token="t")
+    jobs.add(20)
+    behind(jobs, str(head), FEW)
+    few = work(jobs)
+    behind(jobs, str(head), MANY)
+    many = work(jobs)
+    assert all(steps > 0 for steps in few.values())
+    for verb in few:
+        # A larger tree has one or two more levels; nothing else grows.
+        assert many[verb] <= few[verb] * 1.5 + 40, (verb, few, many)
+    assert jobs.claim(100)[0].id == head
+    jobs.unit(lambda tx: tx.execute("DELETE FROM asyncoperation WHERE blocked"))
 
 
 def test_what_is_finished_or_waits_is_stepped_over(crowded: Any) -> None:
