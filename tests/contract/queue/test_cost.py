@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.support.behind import put_behind
 
 from adjourn import config, runtime
 from adjourn.jobs import queue
@@ -91,27 +92,6 @@ def test_the_hot_statements_use_their_indexes(crowded: Any) -> None:
 
 
 FEW, MANY = 1_000, 100_000
-_BEHIND = """
-    INSERT INTO asyncoperation (asyncoperationid, operationtype, name, createdon, modifiedon, statecode, statuscode, ownerid,
-    owneridtype, owninguser, owningbusinessunit, dependencytoken, serialkey, blocked, waitreason)
-    SELECT {id}, operationtype, name, createdon, modifiedon, 1, 10, ownerid, owneridtype, owninguser, owningbusinessunit,
-    dependencytoken, serialkey, true, 'token' FROM asyncoperation, {numbers} WHERE asyncoperationid = :head"""
-
-
-def behind(jobs: Any, head: str, count: int) -> None:
-    """Put many jobs behind one of a token, faster than `enqueue` could."""
-    if jobs.store.dialect == "sqlite":
-        numbers = "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count) SELECT i FROM n)"
-        # Ids like those of `runtime.new_id`, rising; what they look like beyond that matters to nobody here.
-        made = "printf('0ad20000-%04x-7000-8000-%012x', :first, i)"
-    else:
-        numbers = "generate_series(1, :count) AS n(i)"
-        made = (
-            "('0ad20000-' || lpad(to_hex(:first::integer), 4, '0') || '-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid"
-        )
-    sql = _BEHIND.format(id=made, numbers=numbers)
-    jobs.unit(lambda tx: tx.execute(sql, {"head": head, "count": count, "first": count % 65_536}))
-    jobs.unit(lambda tx: tx.execute("ANALYZE"))
 
 
 def work(jobs: Any) -> dict[str, int]:
@@ -161,9 +141,9 @@ def test_what_waits_behind_a_token_costs_a_claim_nothing(jobs: Any) -> None:
     """A hundred times as many: the same work. (`benchmarks/waiting.py` asks it of a million.)"""
     (head,) = jobs.add(1, dependency_token="t")
     jobs.add(20)
-    behind(jobs, str(head), FEW)
+    put_behind(jobs.store, str(head), FEW)
     few = work(jobs)
-    behind(jobs, str(head), MANY)
+    put_behind(jobs.store, str(head), MANY, batch=1)
     many = work(jobs)
     assert all(steps > 0 for steps in few.values())
     for verb in few:
