@@ -571,6 +571,7 @@ class Pipeline:
             regarding=regarding,
             primary_entity_type=flow.table,
             owning_extension=step.id,
+            serial_key=f"r:{step.id}:{flow.record_id}" if step.per_record_order and flow.record_id else None,
         )
 
     def _execute_own(self, request: Request, call: Call) -> dict[str, Any]:
