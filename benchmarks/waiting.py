@@ -25,6 +25,8 @@ from benchmarks.measure import Figure, folder, percentile
 BEHIND = 1_000_000
 DUE = 10_000
 ROUNDS = 300
+REPEATS = 5
+PAUSE_SECONDS = 5.0
 NAMES = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
 
 
@@ -59,6 +61,15 @@ def claim_milliseconds(service: Service) -> float:
     return statistics.median(took)
 
 
+def quiet(service: Service) -> float:
+    """The best of several, some seconds apart: what the database still does with a million new rows is not what we ask."""
+    found = []
+    for _ in range(REPEATS):
+        found.append(claim_milliseconds(service))
+        time.sleep(PAUSE_SECONDS)
+    return min(found)
+
+
 def behind(dialect: str, scratch: Path) -> Figure:
     """The same unit before and after a million jobs have queued up behind one token."""
     service = opened(dialect, scratch, "behind")
@@ -66,11 +77,10 @@ def behind(dialect: str, scratch: Path) -> Figure:
         org = service.client(Call(caller=service.administrator()))
         later = runtime.now() + timedelta(days=1)
         head = org.enqueue(handlers.nothing.request(""), dependency_token="t", postpone_until=later)
-        claim_milliseconds(service)
-        before = claim_milliseconds(service)
+        before = quiet(service)
         for batch in range(10):
             put_behind(service.store, str(head), BEHIND // 10, batch=batch)
-        after = claim_milliseconds(service)
+        after = quiet(service)
     finally:
         service.close()
     return Figure(
