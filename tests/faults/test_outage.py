@@ -97,12 +97,14 @@ def outage(server: Server, tmp_path: Path, seconds: float, how: int) -> None:
             service.close()
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["stopped", "crashed"])
+@pytest.mark.parametrize(
+    "how", [signal.SIGINT, pytest.param(signal.SIGQUIT, marks=pytest.mark.long)], ids=["stopped", "crashed"]
+)
 def test_an_outage_of_the_database_rescues_nobody_by_mistake(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: int
 ) -> None:
     monkeypatch.setattr(config, "WORKER_STALE_SECONDS", 1.0)
-    outage(server, tmp_path, 3.0, how)
+    outage(server, tmp_path, 2.0, how)
 
 
 @pytest.mark.long

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 import adjourn
 from adjourn import Context
+
+
+@adjourn.message
+def numbered(number: int, log: str) -> None:
+    """Write down that it began."""
+    with Path(log).open("a") as file:
+        file.write(f"{number}\n")
+    time.sleep(0.01)
 
 
 @adjourn.step(
