@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.support import order_plugins
+from tests.support import record_order_plugins
 
 from adjourn.jobs import explain
 from adjourn.pipeline.call import Call
@@ -29,10 +29,10 @@ def in_order_though_executors_die(
 ) -> None:
     """Jobs on one token, executors killed every now and then, and a look at the table all the time."""
     service = Service(store)
-    service.register("tests.support.order_plugins")
+    service.register("tests.support.record_order_plugins")
     org = service.client(Call(caller=service.administrator()))
     log.touch()
-    requests = [order_plugins.numbered.request(number=number, log=str(log)) for number in range(jobs)]
+    requests = [record_order_plugins.numbered.request(number=number, log=str(log)) for number in range(jobs)]
     ids = org.enqueue_many([(request, {"dependency_token": "t"}) for request in requests])
     supervisor = Supervisor(service, processes=processes, concurrency=2)
     supervisor.start()

@@ -64,7 +64,7 @@ def test_steps_have_no_tokens_but_may_keep_the_order_of_each_record(
 ) -> None:
     with pytest.raises(TypeError, match="dependency_token"):
         step(message="Update", table="account", mode="Asynchronous", dependency_token="t")  # type: ignore[call-arg]
-    service.register("tests.support.order_plugins")
+    service.register("tests.support.record_order_plugins")
     (known,) = http.get(f"{STEPS}?$filter=name eq 'In order'").json()["value"]
     assert known["runtimeintegrationproperties"] == '{"perRecordOrder":true}'
     refused = error_of(http.patch(f"{STEPS}({known['sdkmessageprocessingstepid']})", json={"dependencytoken": "t"}))
@@ -107,7 +107,7 @@ def run_all(store: Store, name: str) -> list[tuple[UUID, int]]:
 def test_an_order_where_there_are_no_jobs_is_refused(http: httpx.Client, service: Service) -> None:
     with pytest.raises(InvalidRequest, match="synchronous"):
         step(message="Update", table="account", per_record_order=True)
-    service.register("tests.support.order_plugins")
+    service.register("tests.support.record_order_plugins")
     (known,) = http.get(f"{STEPS}?$filter=name eq 'In any'").json()["value"]
     address = f"{STEPS}({known['sdkmessageprocessingstepid']})"
     wish = {"runtimeintegrationproperties": '{"perRecordOrder":true}'}
