@@ -119,7 +119,7 @@ def statements(dialect: Dialect) -> Statements:
         "recurrencepattern FROM asyncoperation "
         f"WHERE asyncoperationid = {uuid(':id')}"
     )
-    holds = f"SELECT statuscode FROM asyncoperation WHERE asyncoperationid = {uuid(':id')} AND lease = :lease AND statecode = 2"
+    holds = f"SELECT statuscode FROM asyncoperation WHERE asyncoperationid = {uuid(':id')} AND lease = :lease AND +statecode = 2"
     # Rows are locked in the order of their sequence, whoever locks them, so that batches do not deadlock.
     lock = " FOR UPDATE" if postgres else ""
     # Who waited for a row's lock took his moment before the other: a version must not come back, nor time run backwards.
@@ -200,8 +200,9 @@ def statements(dialect: Dialect) -> Statements:
             "modifiedon = :now, modifiedby = :by, waitreason = NULL "
             "WHERE sequence IN (SELECT value FROM json_each(:sequences)) AND statecode = 0"
         ),
-        # how claimed jobs stand when their worker comes back; a lease that is gone finds nothing. The plus keeps SQLite from
-        # reading all Locked jobs instead of these few
+        # how claimed jobs stand when their worker comes back; a lease that is gone finds nothing. Here and below the plus keeps
+        # both databases from reading all Locked jobs instead of these few: the smallest index, but on PostgreSQL full of
+        # what was Locked once, until a vacuum that comes late on a large table
         standing=(
             "SELECT sequence, lease, statuscode, postponeuntil, cursor FROM asyncoperation "
             f"WHERE +statecode = 2 AND sequence {among(':sequences', 'bigint')} ORDER BY sequence{lock}"
@@ -212,14 +213,14 @@ def statements(dialect: Dialect) -> Statements:
             "postponeuntil = :postponeuntil, waitreason = :waitreason, waitdetail = :waitdetail, retrycount = :retrycount, "
             "crashes = :crashes, cursor = :cursor, errorcode = :errorcode, friendlymessage = :friendlymessage, "
             f"executiontimespan = :seconds, modifiedon = {later}, modifiedby = {uuid(':by')}, worker = NULL, lease = NULL "
-            "WHERE sequence = :sequence AND lease = :lease AND statecode = 2"
+            "WHERE sequence = :sequence AND lease = :lease AND +statecode = 2"
         ),
         # settle many runs that succeeded, in one statement: most of all settles
         settle_succeeded=(
             "UPDATE asyncoperation SET statecode = 3, statuscode = 30, completedon = :now, postponeuntil = NULL, waitreason = NULL, "
             "waitdetail = NULL, cursor = NULL, errorcode = NULL, friendlymessage = v.message, executiontimespan = v.seconds, "
             f"modifiedon = {later}, modifiedby = {uuid(':by')}, worker = NULL, lease = NULL FROM {succeeded} "
-            "WHERE asyncoperation.sequence = v.sequence AND asyncoperation.lease = v.lease AND asyncoperation.statecode = 2"
+            "WHERE asyncoperation.sequence = v.sequence AND asyncoperation.lease = v.lease AND +asyncoperation.statecode = 2"
         ),
         # the long message of a failure
         settle_text=(
@@ -298,7 +299,7 @@ def statements(dialect: Dialect) -> Statements:
         checkpoint=(
             "UPDATE asyncoperation SET cursor = coalesce(:cursor, cursor), progresstext = coalesce(:text, progresstext), "
             "progresspercent = coalesce(:percent, progresspercent) "
-            f"WHERE asyncoperationid = {uuid(':id')} AND lease = :lease AND statecode = 2"
+            f"WHERE asyncoperationid = {uuid(':id')} AND lease = :lease AND +statecode = 2"
         ),
         # whether a lease still holds
         holds=holds,
