@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from tests.support import control_plugins, worker_plugins
+from tests.support import atomic_plugins, control_plugins, worker_plugins
 from tests.support.postgres import Server
 from tests.support.postgres_proxy import Proxy
 
@@ -97,12 +97,14 @@ def outage(server: Server, tmp_path: Path, seconds: float, how: int) -> None:
             service.close()
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["stopped", "crashed"])
+@pytest.mark.parametrize(
+    "how", [signal.SIGINT, pytest.param(signal.SIGQUIT, marks=pytest.mark.long)], ids=["stopped", "crashed"]
+)
 def test_an_outage_of_the_database_rescues_nobody_by_mistake(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: int
 ) -> None:
     monkeypatch.setattr(config, "WORKER_STALE_SECONDS", 1.0)
-    outage(server, tmp_path, 3.0, how)
+    outage(server, tmp_path, 2.0, how)
 
 
 @pytest.mark.long
@@ -259,6 +261,43 @@ def test_a_claim_of_which_nobody_can_say_whether_it_is_one_is_given_back(
             assert explain.examine(reader) == []
         assert told == {("rescue", "its worker never heard that it had it")}
         assert doubts
+    finally:
+        supervisor.stop()
+        service.close()
+        watched.close()
+        proxy.close()
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_an_atomic_run_changes_data_once_though_the_reply_to_its_commit_is_lost(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    """Also when nobody can say what became of it: then it is retried, and refused if it was done."""
+    proxy = Proxy(postgres_url)
+    watched = Service.open(postgres_url)
+    watched.register("tests.support.atomic_plugins")
+    org = client(watched)
+    service = Service.open(proxy.url)
+    if not known:
+        connections = service.store._connections  # type: ignore[attr-defined]
+        monkeypatch.setattr(connections, "committed", lambda number, before: None)
+    supervisor = Supervisor(service, processes=1, concurrency=1)
+    supervisor.start()
+    try:
+        job = org.enqueue(atomic_plugins.waits_and_writes.request(name="once", seconds=1.0))
+        wait(lambda: status(org, job) == Status.IN_PROGRESS)
+        time.sleep(0.3)
+        deadline = time.monotonic() + 30
+        while status(org, job) != Status.SUCCEEDED:
+            proxy.lose_commits = 1
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        proxy.lose_commits = 0
+        wait(lambda: supervisor.held() == 0)
+        assert len(org.retrieve_multiple("accounts?$filter=name eq 'once'&$select=name")) == 1
+        assert proxy.lost.is_set()
+        with watched.store.read() as reader:
+            assert explain.examine(reader) == []
     finally:
         supervisor.stop()
         service.close()

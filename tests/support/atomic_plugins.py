@@ -54,3 +54,11 @@ def writes_and_waits(org: Client, job: Job, seconds: float, idle: float = 0) -> 
     org.create("account", {"name": "undone"})
     time.sleep(seconds)
     return "done"
+
+
+@adjourn.message(atomic=True)
+def waits_and_writes(org: Client, name: str, seconds: float) -> str:
+    """Its one write is just before its commit."""
+    time.sleep(seconds)
+    org.create("account", {"name": name})
+    return "done"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -78,3 +81,30 @@ def fails_after_a_checkpoint(job: Job) -> str | adjourn.Retry:
         job.checkpoint("half")
         return adjourn.Retry("once more", delay_seconds=0)
     return f"from {job.cursor}"
+
+
+_SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+_EAT = [sys.executable, "-c", "import time; held = b'x' * 400 * 1024 * 1024; time.sleep(60)"]
+_HIDE = [
+    sys.executable,
+    "-c",
+    "import os, time; os.fork() and os._exit(0); os.setsid(); print(os.getpid(), flush=True); time.sleep(60)",
+]
+
+
+@adjourn.message(isolated=True)
+def parent(log: str, job: Job, eats: bool = False, dies: bool = False) -> str:
+    """Starts a child, and one in a session of its own whose parent is gone; their pids go into a file."""
+    if job.cursor is not None:
+        return "again"
+    child = subprocess.Popen(_EAT if eats else _SLEEP)
+    with subprocess.Popen(_HIDE, stdout=subprocess.PIPE) as middle:
+        assert middle.stdout is not None
+        hidden = int(middle.stdout.readline())
+        middle.stdout.close()
+    Path(log).write_text(f"{os.getpid()} {child.pid} {hidden}")
+    job.checkpoint("begun")
+    if dies:
+        os._exit(9)
+    time.sleep(60)
+    return "not ended"

@@ -144,10 +144,12 @@ def _blocked(reader: Reader, job: _Standing, may_see: Callable[[UUID], bool]) ->
         own = f" It is itself postponed until {shown(job.until)} by {_person(reader, job)}."
     heads = reader.rows(statements(reader.dialect).blocker, {"key": job.key})
     if not heads or not may_see(UUID(str(heads[0][0]))):
-        return f"It waits behind earlier jobs of the token '{job.token or job.key}'.{own}"
+        of = f"of the token '{job.token}'" if job.token else "of its step for the same record"
+        return f"It waits behind earlier jobs {of}.{own}"
     head_id, name, head_status, head_until = heads[0]
     moment = f", postponed until {shown(head_until)}" if head_until and head_status == Status.WAITING else ""
-    return f"It waits behind job {head_id} '{name}' of the same token, which is {LABELS[Status(head_status)]}{moment}.{own}"
+    of = "of the same token" if job.token else "of its step for the same record"
+    return f"It waits behind job {head_id} '{name}' {of}, which is {LABELS[Status(head_status)]}{moment}.{own}"
 
 
 def _waiting(reader: Reader, job: _Standing) -> str:

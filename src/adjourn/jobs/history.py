@@ -148,9 +148,11 @@ def _statements(dialect: Dialect) -> tuple[str, str, str]:
     def typed(name: str, kind: str) -> str:
         return f":{name}::{kind}" if postgres else f":{name}"
 
+    # Two who wait for one job took their moments before they had it: in the story time never runs backwards.
+    now, later = typed("now", "timestamptz"), "greatest" if postgres else "max"
     values = ", ".join(
-        (typed("now", "timestamptz"), typed("event", "text"), typed("was", "integer"), typed("became", "integer"),
-         typed("by", "uuid"), typed("detail", "text"))
+        (f"{later}({now}, coalesce(max(happenedon), {now}))", typed("event", "text"), typed("was", "integer"),
+         typed("became", "integer"), typed("by", "uuid"), typed("detail", "text"))
     )  # fmt: skip
     return (
         "INSERT INTO jobhistory (jobsequence, number, happenedon, event, fromstatus, tostatus, actorid, detail) "

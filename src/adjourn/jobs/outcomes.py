@@ -109,7 +109,7 @@ def decide(job: ClaimedJob, outcome: Outcome, standing: Standing, now: datetime,
         case Released(crashed, reason):
             crashes = job.crashes + crashed
             if crashes >= config.CRASHES_MAX:
-                text = f"The job's executor process died in each of {crashes} runs. It is not tried again."
+                text = f"The job's executor process died in each of {crashes} runs, at last so: {reason}. It is not tried again."
                 return _completed(
                     job,
                     Status.FAILED,

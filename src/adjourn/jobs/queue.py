@@ -257,8 +257,12 @@ def fence(tx: Transaction, job_id: UUID, lease: str) -> Status | None:
 
 def require(reader: Reader, job_id: UUID) -> int:
     """A job's version, its modifiedon in microseconds. Raises NotFound."""
-    modified = datetime.fromisoformat(_standing(reader, job_id)[1])
-    return int(modified.timestamp()) * 1_000_000 + modified.microsecond
+    return _version(_standing(reader, job_id))
+
+
+def require_locked(tx: Transaction, job_id: UUID) -> int:
+    """The same, and it stays that version until this unit changes it. Raises NotFound."""
+    return _version(_locked(tx, job_id))
 
 
 def cancel(tx: Transaction, job_id: UUID, *, by: UUID) -> None:
@@ -335,11 +339,8 @@ def known_files(reader: Reader, file_ids: Sequence[UUID]) -> set[UUID]:
 
 def _act(tx: Transaction, action: Action, job_id: UUID, by: UUID, until: datetime | None) -> None:
     sql = statements(tx.dialect)
-    lock_tokens(tx, [_standing(tx, job_id)[3]])
-    rows = tx.rows(sql.require_locked, {"id": str(job_id)})
-    if not rows:
-        raise missing(job_id)
-    status_code, _, sequence, key, blocked, postponed, reason, operation_type, recurrence = rows[0]
+    found = _locked(tx, job_id)
+    status_code, _, sequence, key, blocked, postponed, reason, operation_type, recurrence = found
     status = Status(status_code)
     result = transition(action, status, platform=operation_type in PLATFORM_TYPES)
     if result.status is None:
@@ -397,7 +398,7 @@ def _promote(tx: Transaction, heads: Sequence[Head]) -> bool:
     now = moment_text(tx.now)
     told: list[Entry] = []
     for head in heads:
-        for sequence, status in tx.rows(sql, {"key": head.key, "sequence": head.sequence, "now": now}):
+        for sequence, status in tx.rows(sql, {"key": head.key, "sequence": head.sequence, "now": now, "by": SYSTEM}):
             detail = f"job {head.id} before it has ended"
             told.append(Entry(sequence, Event.TURN, Status.WAITING, Status(status), detail=detail))
     history.write(tx, told)
@@ -409,6 +410,20 @@ def _standing(reader: Reader, job_id: UUID) -> Row:
     if not rows:
         raise missing(job_id)
     return rows[0]
+
+
+def _locked(tx: Transaction, job_id: UUID) -> Row:
+    """How a job stands, held until this unit ends; the mutex of its serial key comes first, as everywhere."""
+    lock_tokens(tx, [_standing(tx, job_id)[3]])
+    rows = tx.rows(statements(tx.dialect).require_locked, {"id": str(job_id)})
+    if not rows:
+        raise missing(job_id)
+    return rows[0]
+
+
+def _version(standing: Row) -> int:
+    modified = datetime.fromisoformat(standing[1])
+    return int(modified.timestamp()) * 1_000_000 + modified.microsecond
 
 
 def missing(job_id: UUID) -> NotFound:

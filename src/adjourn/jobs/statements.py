@@ -119,9 +119,15 @@ def statements(dialect: Dialect) -> Statements:
         "recurrencepattern FROM asyncoperation "
         f"WHERE asyncoperationid = {uuid(':id')}"
     )
-    holds = f"SELECT statuscode FROM asyncoperation WHERE asyncoperationid = {uuid(':id')} AND lease = :lease AND statecode = 2"
+    holds = f"SELECT statuscode FROM asyncoperation WHERE asyncoperationid = {uuid(':id')} AND lease = :lease AND +statecode = 2"
     # Rows are locked in the order of their sequence, whoever locks them, so that batches do not deadlock.
     lock = " FOR UPDATE" if postgres else ""
+    # Who waited for a row's lock took his moment before the other: a version must not come back, nor time run backwards.
+    later = (
+        "CASE WHEN modifiedon > :now::timestamptz THEN modifiedon + interval '1 microsecond' ELSE :now::timestamptz END"
+        if postgres
+        else ":now"
+    )
     skip = " FOR UPDATE SKIP LOCKED" if postgres else ""
     succeeded = (
         "unnest(:sequences::bigint[], :leases::text[], :seconds::float8[], :messages::text[]) v(sequence, lease, seconds, message)"
@@ -176,7 +182,7 @@ def statements(dialect: Dialect) -> Statements:
         # A job that was committed after this unit took its moment is here, too: it did not start before it was created
         lock_candidates=(
             "WITH u AS (UPDATE asyncoperation j SET statecode = 2, statuscode = 20, worker = :worker, lease = :lease, "
-            "startedon = greatest(:now, j.createdon), modifiedon = greatest(:now, j.createdon), modifiedby = :by::uuid, "
+            f"startedon = greatest(:now, j.createdon), modifiedon = {later}, modifiedby = :by::uuid, "
             "waitreason = NULL WHERE j.sequence = ANY(ARRAY("
             "SELECT sequence FROM asyncoperation WHERE statecode = 0 AND operationtype = :type AND sequence > :after "
             f"ORDER BY sequence LIMIT :limit{skip})) RETURNING j.*) "
@@ -194,8 +200,9 @@ def statements(dialect: Dialect) -> Statements:
             "modifiedon = :now, modifiedby = :by, waitreason = NULL "
             "WHERE sequence IN (SELECT value FROM json_each(:sequences)) AND statecode = 0"
         ),
-        # how claimed jobs stand when their worker comes back; a lease that is gone finds nothing. The plus keeps SQLite from
-        # reading all Locked jobs instead of these few
+        # how claimed jobs stand when their worker comes back; a lease that is gone finds nothing. Here and below the plus keeps
+        # both databases from reading all Locked jobs instead of these few: the smallest index, but on PostgreSQL full of
+        # what was Locked once, until a vacuum that comes late on a large table
         standing=(
             "SELECT sequence, lease, statuscode, postponeuntil, cursor FROM asyncoperation "
             f"WHERE +statecode = 2 AND sequence {among(':sequences', 'bigint')} ORDER BY sequence{lock}"
@@ -205,15 +212,15 @@ def statements(dialect: Dialect) -> Statements:
             "UPDATE asyncoperation SET statecode = :statecode, statuscode = :statuscode, completedon = :completedon, "
             "postponeuntil = :postponeuntil, waitreason = :waitreason, waitdetail = :waitdetail, retrycount = :retrycount, "
             "crashes = :crashes, cursor = :cursor, errorcode = :errorcode, friendlymessage = :friendlymessage, "
-            f"executiontimespan = :seconds, modifiedon = :now, modifiedby = {uuid(':by')}, worker = NULL, lease = NULL "
-            "WHERE sequence = :sequence AND lease = :lease AND statecode = 2"
+            f"executiontimespan = :seconds, modifiedon = {later}, modifiedby = {uuid(':by')}, worker = NULL, lease = NULL "
+            "WHERE sequence = :sequence AND lease = :lease AND +statecode = 2"
         ),
         # settle many runs that succeeded, in one statement: most of all settles
         settle_succeeded=(
             "UPDATE asyncoperation SET statecode = 3, statuscode = 30, completedon = :now, postponeuntil = NULL, waitreason = NULL, "
             "waitdetail = NULL, cursor = NULL, errorcode = NULL, friendlymessage = v.message, executiontimespan = v.seconds, "
-            f"modifiedon = :now, modifiedby = {uuid(':by')}, worker = NULL, lease = NULL FROM {succeeded} "
-            "WHERE asyncoperation.sequence = v.sequence AND asyncoperation.lease = v.lease AND asyncoperation.statecode = 2"
+            f"modifiedon = {later}, modifiedby = {uuid(':by')}, worker = NULL, lease = NULL FROM {succeeded} "
+            "WHERE asyncoperation.sequence = v.sequence AND asyncoperation.lease = v.lease AND +asyncoperation.statecode = 2"
         ),
         # the long message of a failure
         settle_text=(
@@ -226,14 +233,14 @@ def statements(dialect: Dialect) -> Statements:
             f"statecode = CASE WHEN postponeuntil > :now{moment} OR waitreason IN ('paused', 'event') THEN 1 ELSE 0 END, "
             f"statuscode = CASE WHEN postponeuntil > :now{moment} OR waitreason IN ('paused', 'event') THEN 10 ELSE 0 END, "
             f"waitreason = CASE WHEN waitreason IN ('paused', 'event') THEN waitreason WHEN postponeuntil > :now{moment} "
-            "THEN 'postponed' END "
+            f"THEN 'postponed' END, modifiedon = {later}, modifiedby = {uuid(':by')} "
             "WHERE blocked AND asyncoperationid = (SELECT n.asyncoperationid FROM asyncoperation n WHERE n.serialkey = :key "
             "AND n.sequence > :sequence AND n.statecode < 3 ORDER BY n.sequence LIMIT 1) RETURNING sequence, statuscode"
         ),
         # postponed jobs whose moment has come
         promote_due=(
             f"UPDATE asyncoperation SET statecode = 0, statuscode = 0, waitreason = NULL, waitdetail = NULL, postponeuntil = NULL, "
-            f"modifiedon = :now, modifiedby = {uuid(':by')} WHERE asyncoperationid IN (SELECT asyncoperationid FROM asyncoperation "
+            f"modifiedon = {later}, modifiedby = {uuid(':by')} WHERE asyncoperationid IN (SELECT asyncoperationid FROM asyncoperation "
             f"WHERE statecode = 1 AND postponeuntil IS NOT NULL AND NOT blocked AND postponeuntil <= :now{moment} "
             f"AND recurrencepattern IS NULL ORDER BY postponeuntil, sequence LIMIT :limit{skip}) RETURNING sequence"
         ),
@@ -259,7 +266,7 @@ def statements(dialect: Dialect) -> Statements:
         act=(
             "UPDATE asyncoperation SET statecode = :statecode, statuscode = :statuscode, postponeuntil = :postponeuntil, "
             "waitreason = :waitreason, waitdetail = NULL, completedon = :completedon, errorcode = :errorcode, "
-            f"modifiedon = :now, modifiedby = {uuid(':by')} WHERE asyncoperationid = {uuid(':id')} AND statuscode = :was"
+            f"modifiedon = {later}, modifiedby = {uuid(':by')} WHERE asyncoperationid = {uuid(':id')} AND statuscode = :was"
         ),
         # of jobs about to end or go: their serial keys and whether they are heads
         ended=(
@@ -295,7 +302,7 @@ def statements(dialect: Dialect) -> Statements:
         checkpoint=(
             "UPDATE asyncoperation SET cursor = coalesce(:cursor, cursor), progresstext = coalesce(:text, progresstext), "
             "progresspercent = coalesce(:percent, progresspercent) "
-            f"WHERE asyncoperationid = {uuid(':id')} AND lease = :lease AND statecode = 2"
+            f"WHERE asyncoperationid = {uuid(':id')} AND lease = :lease AND +statecode = 2"
         ),
         # whether a lease still holds
         holds=holds,

@@ -43,6 +43,7 @@ class StepDeclaration:
     rank: int = 1
     filtering_attributes: tuple[str, ...] = ()
     async_auto_delete: bool = False
+    per_record_order: bool = False
     impersonating_user_id: UUID | None = None
     configuration: str | None = None
     name: str | None = None
@@ -60,6 +61,7 @@ def step(
     rank: int = 1,
     filtering_attributes: Sequence[str] = (),
     async_auto_delete: bool = False,
+    per_record_order: bool = False,
     impersonating_user_id: UUID | None = None,
     configuration: str | None = None,
     name: str | None = None,
@@ -72,7 +74,9 @@ def step(
     table None means every table. stage: PreValidation, PreOperation or PostOperation. mode: Synchronous or
     Asynchronous (PostOperation only). pre_images and post_images: alias to the columns wanted, None for all.
     async_auto_delete: delete the job when it succeeded; recommended for asynchronous steps.
-    Raises InvalidRequest for a stage or mode that does not exist, or an asynchronous step before PostOperation.
+    per_record_order: its jobs for one record run one at a time, in the order of the changes (asynchronous steps only).
+    Raises InvalidRequest for a stage or mode that does not exist, an asynchronous step before PostOperation, or an order
+    where there are no jobs.
     Source: semantics §4; sdkmessageprocessingstep.
     """
     declaration = StepDeclaration(
@@ -83,6 +87,7 @@ def step(
         rank=rank,
         filtering_attributes=tuple(filtering_attributes),
         async_auto_delete=async_auto_delete,
+        per_record_order=per_record_order,
         impersonating_user_id=impersonating_user_id,
         configuration=configuration,
         name=name,
@@ -92,6 +97,8 @@ def step(
     )
     if declaration.mode == ASYNCHRONOUS and declaration.stage != Stage.POST_OPERATION:
         raise InvalidRequest(f"An asynchronous step belongs to stage PostOperation, not {stage}.")
+    if per_record_order and declaration.mode != ASYNCHRONOUS:
+        raise InvalidRequest("per_record_order is for asynchronous steps: a synchronous one makes no jobs.")
 
     def mark(function: Callable[P, R]) -> Callable[P, R]:
         setattr(function, _STEPS, (*steps_of(function), declaration))

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid5
 
+import msgspec
+
 from adjourn.errors import AdjournError, InvalidRequest, nearest
 from adjourn.metadata.model import Catalog, Reference
 from adjourn.pipeline import core
@@ -24,7 +26,14 @@ from adjourn.pipeline.execute import Pipeline
 from adjourn.pipeline.messages import MESSAGES
 from adjourn.pipeline.read import ask
 from adjourn.pipeline.record import Record
-from adjourn.pipeline.registry import BOTH_IMAGES, ISOLATED, POST_IMAGE, PRE_IMAGE
+from adjourn.pipeline.registry import (
+    BOTH_IMAGES,
+    ISOLATED,
+    PER_RECORD_ORDER,
+    POST_IMAGE,
+    PRE_IMAGE,
+    RUNTIME_PROPERTIES,
+)
 from adjourn.pipeline.step_rules import IMAGE_SOURCES
 from adjourn.query import write
 from adjourn.query.security import PLATFORM
@@ -213,6 +222,9 @@ class _Registration:
                 "asyncautodelete": declaration.async_auto_delete,
                 "filteringattributes": ",".join(declaration.filtering_attributes) or None,
                 "configuration": declaration.configuration,
+                RUNTIME_PROPERTIES: msgspec.json.encode({PER_RECORD_ORDER: True}).decode()
+                if declaration.per_record_order
+                else None,
                 "impersonatinguserid": Reference("systemuser", declaration.impersonating_user_id)
                 if declaration.impersonating_user_id
                 else None,

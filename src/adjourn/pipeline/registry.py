@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from adjourn import runtime
 from adjourn.errors import UnknownResource, nearest
 from adjourn.metadata.additions import catalog_of
@@ -26,6 +28,8 @@ from adjourn.store.contract import Reader, Row, Store
 _CATALOGS_MAX = 4
 PRE_IMAGE, POST_IMAGE, BOTH_IMAGES = 0, 1, 2
 ENABLED = 0
+RUNTIME_PROPERTIES, PER_RECORD_ORDER = "runtimeintegrationproperties", "perRecordOrder"
+"""A column of the step that Dataverse keeps for whoever runs it, here a JSON object; and our key in it."""
 ISOLATED = 2
 """pluginassembly.isolationmode Sandbox: its code runs in an executor of its own."""
 
@@ -54,6 +58,8 @@ class Step:
     auto_delete: bool
     impersonating_user_id: UUID | None
     configuration: str | None
+    per_record_order: bool
+    """Its jobs for one record run one at a time, in their order."""
     module: str
     function: str
     isolated: bool
@@ -203,6 +209,7 @@ def load(reader: Reader, catalog: Catalog, documents: tuple[Row, ...], version: 
             auto_delete=bool(row["asyncautodelete"]),
             impersonating_user_id=row["impersonatinguserid"].id if row["impersonatinguserid"] else None,
             configuration=row["configuration"],
+            per_record_order=in_record_order(row[RUNTIME_PROPERTIES]),
             module=row["a.name"] or "",
             function=row["t.typename"] or "",
             isolated=row["a.isolationmode"] == ISOLATED,
@@ -230,6 +237,17 @@ def load(reader: Reader, catalog: Catalog, documents: tuple[Row, ...], version: 
     )
 
 
+def in_record_order(properties: str | None) -> bool:
+    """Whether a step's runtime properties, JSON of whoever wrote them, ask for the order of each record."""
+    if not properties:
+        return False
+    try:
+        found = msgspec.json.decode(properties)
+    except msgspec.DecodeError:
+        return False  # somebody else's, brought in with an import
+    return isinstance(found, dict) and found.get(PER_RECORD_ORDER) is True
+
+
 def _columns(*names: str) -> tuple[Attribute, ...]:
     return tuple(Attribute(name) for name in names)
 
@@ -249,6 +267,7 @@ _STEPS = Query(
         "asyncautodelete",
         "impersonatinguserid",
         "configuration",
+        RUNTIME_PROPERTIES,
         "statecode",
     ),
     links=(

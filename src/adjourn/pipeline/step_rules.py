@@ -14,6 +14,7 @@ from adjourn.metadata.model import Catalog, Reference
 from adjourn.pipeline import views
 from adjourn.pipeline.context import ASYNCHRONOUS, Stage
 from adjourn.pipeline.record import Record
+from adjourn.pipeline.registry import RUNTIME_PROPERTIES, in_record_order
 from adjourn.query import write
 from adjourn.store.contract import Transaction
 
@@ -62,6 +63,8 @@ def _check_step(tx: Transaction, catalog: Catalog, target: Record, before: dict[
         raise InvalidRequest(f"Steps run in stage 10, 20 or 40, not {stage}.", code=_STEP_NOT_ALLOWED)
     if mode == ASYNCHRONOUS and stage != Stage.POST_OPERATION:
         raise InvalidRequest(f"An asynchronous step runs in stage 40, not {stage}.", code=_STEP_NOT_ALLOWED)
+    if mode != ASYNCHRONOUS and in_record_order(merged.get(RUNTIME_PROPERTIES)):
+        raise InvalidRequest("The order of each record is for asynchronous steps: a synchronous one makes no jobs.")
     if message in ("Execute", "ExecuteAsync"):
         raise InvalidRequest(f"No step can be registered on message '{message}'.", code=_STEP_NOT_ALLOWED)
     table = _table_of(tx, catalog, merged.get("sdkmessagefilterid"), merged["sdkmessageid"])

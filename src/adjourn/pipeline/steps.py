@@ -104,6 +104,7 @@ def job_of(step: Step, context: Context, flow: Flow) -> jobs_model.NewJob:
         regarding=regarding,
         primary_entity_type=flow.table,
         owning_extension=step.id,
+        serial_key=f"r:{step.id}:{flow.record_id}" if step.per_record_order and flow.record_id else None,
     )
 
 

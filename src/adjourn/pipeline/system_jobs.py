@@ -108,8 +108,8 @@ def update(tx: Transaction, job_id: UUID, changes: Mapping[str, Any], by: UUID) 
 
 def delete(tx: Transaction, job_id: UUID) -> None:
     """Delete a job in whatever state it is. Raises NotFound."""
-    queue.require(tx, job_id)
-    queue.delete(tx, [job_id])
+    if queue.delete(tx, [job_id]) == 0:
+        raise queue.missing(job_id)
 
 
 def delete_many(tx: Transaction, job_ids: Sequence[UUID]) -> None:
@@ -121,6 +121,6 @@ def check_version(tx: Transaction, job_id: UUID, if_match: frozenset[int] | str 
     """A job's version is its modifiedon in microseconds. Raises ConcurrencyMismatch, NotFound."""
     if if_match is None:
         return
-    modified = queue.require(tx, job_id)
+    modified = queue.require_locked(tx, job_id)
     if not isinstance(if_match, str) and modified not in if_match:
         raise ConcurrencyMismatch("The version of the existing record doesn't match the RowVersion property provided.")

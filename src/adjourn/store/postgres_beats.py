@@ -31,12 +31,15 @@ class Beats:
         self._connect = connect
         self._guard = runtime.lock()
         self._connection: Connection | None = None
+        self._closed = False
         self._last = -1.0
         self._steady_since = -1.0
 
     def beat(self, worker_id: UUID) -> bool:
         """Say that a worker is alive; False if nobody knows it any more. Raises Busy when the database is away."""
         with self._guard:
+            if self._closed:
+                raise Busy("The database is closed.")
             try:
                 if self._connection is None:
                     self._connection = self._connect()
@@ -59,6 +62,7 @@ class Beats:
 
     def close(self) -> None:
         with self._guard:
+            self._closed = True
             self._forget()
 
     def _forget(self) -> None:

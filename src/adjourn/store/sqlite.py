@@ -277,14 +277,7 @@ class SqliteStore:
         self._turn.close()
 
     def _open(self, migrate: bool) -> apsw.Connection:
-        # Under the turn: two processes that create one file at the same time would find each other's locks.
-        self._turn.acquire("open")
-        try:
-            connection = self._connect(_WRITER_PRAGMAS)
-        except apsw.Error as error:
-            raise InvalidRequest(f"Cannot open the database {self.path}: {error}") from error
-        finally:
-            self._turn.release()
+        connection = self._connected_beside() or self._connected_in_turn()
         try:
             if self._pending(connection):
                 if not migrate:
@@ -294,6 +287,25 @@ class SqliteStore:
             connection.close()
             raise
         return connection
+
+    def _connected_beside(self) -> apsw.Connection | None:
+        """A connection to a file that is there already, without waiting for who writes: so that one can ask what he does."""
+        if not self.path.exists() or self.path.stat().st_size == 0:
+            return None
+        try:
+            return self._connect(_WRITER_PRAGMAS)
+        except apsw.Error:
+            return None  # it is being created now; or it is no database, which the other way will say
+
+    def _connected_in_turn(self) -> apsw.Connection:
+        """Two processes that create one file at the same time would find each other's locks."""
+        self._turn.acquire("open")
+        try:
+            return self._connect(_WRITER_PRAGMAS)
+        except apsw.Error as error:
+            raise InvalidRequest(f"Cannot open the database {self.path}: {error}") from error
+        finally:
+            self._turn.release()
 
     def _connect(self, pragmas: Sequence[str]) -> apsw.Connection:
         connection = apsw.Connection(str(self.path), statementcachesize=500)

@@ -132,9 +132,10 @@ class Session:
             self.abandon()
             log.warning("an atomic run no longer held its lease: its writes are undone", job=str(self._job.id))
             return handlers.failure(error)  # refused by the queue, which has the last word
-        except Busy as error:
+        except AdjournError as error:
             self.abandon()
-            return Retry(error.message)
+            # The database was away, or gave it up. If its commit is durable after all, the queue refuses the retry.
+            return Retry(error.message) if error.status == Busy.status else handlers.failure(error)
         except Exception as error:  # whatever the commit met: nothing of the run remains, and its job has failed
             self.abandon()
             return handlers.failure(error)

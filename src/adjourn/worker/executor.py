@@ -35,7 +35,7 @@ from adjourn.pipeline.context import Context
 from adjourn.pipeline.record import Record
 from adjourn.query.metadata_documents import additions
 from adjourn.store import faults
-from adjourn.worker import protocol
+from adjourn.worker import protocol, tree
 from adjourn.worker.protocol import Answer, Ask, Channel, Done, Interrupt, Metadata, Ready, Run, Traced, Work
 from adjourn.worker.running_job import RunningJob, Stop
 
@@ -310,7 +310,8 @@ def main() -> None:
         Executor(connection, int(sys.argv[2])).run()
     except (OSError, AdjournError):
         log.exception("the executor ended")
-    # Handlers may still compute; with the supervisor gone nobody wants their outcome.
+    # Handlers may still compute; with the supervisor gone nobody wants their outcome, nor what they have started.
+    tree.kill(os.getpgrp(), os.environ.get(tree.MARK, ""))
     os._exit(0)
 
 

@@ -14,7 +14,7 @@ from adjourn.store.contract import Store
 from adjourn.worker.pool import Pool
 
 _LIMIT_CHECK_SECONDS = 0.25
-_ENDED = f"its executor process was ended, because it did not let go within {config.JOB_GRACE_SECONDS:g} s"
+_ENDED = f"its executor process was ended, with all that it had started, because it did not let go within {config.JOB_GRACE_SECONDS:g} s"
 
 
 class Limits:
@@ -58,19 +58,19 @@ class Limits:
                     executor.interrupt({job_id: int(Status.CANCELING)})
                 elif running.asked is not None and moment - running.asked_at > config.JOB_GRACE_SECONDS:
                     if running.overdue:
-                        self._pool.end(executor, job_id, self._too_late())
+                        self._pool.end(executor, job_id, self._too_late(own))
                     elif own:
                         self._pool.end(executor, job_id, Released(reason=_ENDED))
         return now + timedelta(seconds=_LIMIT_CHECK_SECONDS)
 
-    def _too_late(self) -> Failed:
-        text = f"The job ran longer than {self._pool.job_seconds_max:g} s and did not stop when it was asked to."
+    def _too_late(self, own: bool) -> Failed:
+        text = f"The job ran longer than {self._pool.job_seconds_max:g} s and did not stop when it was asked to"
+        text += ": its process was ended, with all that it had started." if own else "."
         return Failed(errors.JOB_TIMED_OUT, text, text)
 
     def _too_fat(self) -> Failed:
-        text = (
-            f"The job's own process used more than {self._memory_bytes_max // 1024**2:,} MiB of memory and was ended."
-        )
+        limit = f"{self._memory_bytes_max // 1024**2:,} MiB"
+        text = f"The job's own process used more than {limit} of memory and was ended, with all that it had started."
         return Failed(errors.JOB_CRASHED, text, text)
 
 

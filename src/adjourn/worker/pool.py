@@ -232,7 +232,7 @@ class Pool:
         now = runtime.monotonic()
         self._settling.ended(
             [
-                (found, now - found.since, _given_back(crashed=index < executor.concurrency))
+                (found, now - found.since, _given_back(executor.end, crashed=index < executor.concurrency))
                 for index, found in enumerate(lost)
             ]
         )
@@ -250,8 +250,9 @@ class Pool:
             self._ring()
 
 
-def _given_back(*, crashed: bool) -> Released:
-    return Released(crashed, "its executor process died" if crashed else "the executor process that was to run it died")
+def _given_back(how: str, *, crashed: bool) -> Released:
+    who = "its executor process" if crashed else "the executor process that was to run it"
+    return Released(crashed, f"{who} died ({how})")
 
 
 def _room(executor: ExecutorProcess) -> int:

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -22,12 +21,13 @@ from adjourn.jobs.model import ClaimedJob, Outcome
 from adjourn.metadata.catalog import load
 from adjourn.operations.task import Task
 from adjourn.service import LocalBackend, Service
-from adjourn.worker import calls, protocol
+from adjourn.worker import calls, protocol, tree
 from adjourn.worker.atomic import AtomicRun, Session
 from adjourn.worker.protocol import Answer, Ask, Channel, Done, Interrupt, Metadata, Ready, Run, Traced, Work
 
 log = structlog.get_logger("adjourn.worker")
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_END_SECONDS = 0.1
+"""Between the end of its socket and that of the process, if it dies."""
 
 
 @dataclass(slots=True)
@@ -72,7 +72,8 @@ class ExecutorProcess:
         ours, theirs = socket.socketpair()
         self._channel = Channel(ours, runtime.lock())
         self._asks = runtime.queue(0)
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        self._mark = runtime.secret(12)
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", tree.MARK: self._mark}
         self._catalog = load()
         """As the process knows it."""
         self._process = subprocess.Popen(
@@ -91,6 +92,17 @@ class ExecutorProcess:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def end(self) -> str:
+        """How the process ended, for people."""
+        code = self._process.returncode
+        if code is None or code >= 0:
+            return f"exit status {code}"
+        try:
+            return f"killed by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"killed by signal {-code}"
 
     def run(self, batch: Mapping[str, Running]) -> None:
         """Send jobs down. If the process is gone, `on_death` deals with them."""
@@ -136,16 +148,12 @@ class ExecutorProcess:
             self._send(Interrupt(told))
 
     def memory_bytes(self) -> int:
-        """How much memory the process has in use; 0 when it is gone or the system does not say."""
-        try:
-            return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * _PAGE_BYTES
-        except (OSError, IndexError, ValueError):
-            return 0
+        """How much memory the process and its children have in use; 0 when it is gone or the system does not say."""
+        return tree.memory_bytes(self.pid)
 
     def kill(self) -> None:
         """End the process and everything that it started."""
-        with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
-            os.killpg(self._process.pid, signal.SIGKILL)
+        tree.kill(self._process.pid, self._mark)
 
     def close(self) -> None:
         """End it once its jobs have been dealt with."""
@@ -184,6 +192,9 @@ class ExecutorProcess:
         self._channel.close()
         for _ in range(self.concurrency):
             self._asks.put(None)
+        # How it ended by itself, if it did; a process that has only closed its socket is ended here.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_SECONDS)
         self.kill()
         self._process.wait()
         self._on_death(self)

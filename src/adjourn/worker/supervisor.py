@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import os
 import socket
+from functools import partial
+from uuid import UUID
 
 import structlog
 
@@ -89,7 +91,9 @@ class Supervisor:
         self._store.on_change(self._bell.ring)
         self.pool.start()
         self._thread = runtime.spawn(self._loop, name="adjourn-supervisor")
-        table = dict(duties(self._service, self.id, self._bell.ring, self._lost, self.claims.promoted))
+        table = dict(
+            duties(self._service, self.id, self._bell.ring, partial(self._lost, self.id), self.claims.promoted)
+        )
         table["interrupts"] = self._limits.interrupts
         table["time limits"] = self._limits.time_limits
         parts = [{name: table.pop(name)} for name in ALONE] + [table]
@@ -190,14 +194,14 @@ class Supervisor:
             self.pool.hand_out(claimed)
         return bool(claimed) or settled.woke
 
-    def _lost(self) -> None:
+    def _lost(self, incarnation: UUID) -> None:
         log.error("this worker was taken for dead: its jobs have been given back, it begins anew under another id")
-        runtime.spawn(self._begin_anew, name="adjourn-anew")
+        runtime.spawn(self._begin_anew, incarnation, name="adjourn-anew")
 
-    def _begin_anew(self) -> None:
+    def _begin_anew(self, incarnation: UUID) -> None:
         with self._guard:
-            if self._ended or self._stopping:
-                return
+            if self._ended or self._stopping or self.id != incarnation:
+                return  # it ends anyway, or heard it twice
             self._end(0.0)  # others may run its jobs already, and what it would still write is refused
         while True:
             with self._guard:

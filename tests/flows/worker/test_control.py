@@ -21,6 +21,7 @@ from adjourn.jobs import explain
 from adjourn.jobs.states import TRANSITIONS, Action, Status
 from adjourn.service import Service
 from adjourn.store.contract import Store
+from adjourn.worker import supervisor as supervising
 from adjourn.worker.inline import drain
 
 from .conftest import Start, until
@@ -162,7 +163,7 @@ def test_an_isolated_handler_that_does_not_let_go_loses_its_process(
         running(org, service, job)
     org.update("asyncoperation", paused, PAUSE)
     org.update("asyncoperation", canceled, CANCEL)
-    ended = "its executor process was ended, because it did not let go within 2 s."
+    ended = "its executor process was ended, with all that it had started, because it did not let go within 2 s."
     assert stands(org, canceled, (3, 32))["friendlymessage"] == f"The job was canceled; {ended}"
     assert stands(org, paused, (1, 10))["friendlymessage"] == f"It waits as it was asked to; {ended}"
     assert story(service, paused) == [("pause", 20, 21), ("let go", 21, 10)]
@@ -179,11 +180,67 @@ def test_an_isolated_handler_over_its_time_or_memory_is_failed_and_says_so(
     slow = org.enqueue(plugins.stuck.request(seconds=60))
     fat = org.enqueue(plugins.hungry.request(mebibytes=400))
     late = stands(org, slow, (3, 31))
-    assert late["friendlymessage"] == "The job ran longer than 3 s and did not stop when it was asked to."
+    assert late["friendlymessage"] == (
+        "The job ran longer than 3 s and did not stop when it was asked to: its process was ended, with all that it had started."
+    )
     assert late["errorcode"] == -2146954991
     eaten = stands(org, fat, (3, 31))
-    assert eaten["friendlymessage"] == "The job's own process used more than 200 MiB of memory and was ended."
+    assert eaten["friendlymessage"] == (
+        "The job's own process used more than 200 MiB of memory and was ended, with all that it had started."
+    )
     assert eaten["errorcode"] == -2147204723
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended; who waits to be waited for has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+WITH_ALL = "with all that it had started"
+
+
+@pytest.mark.parametrize("by", ["time", "memory", "cancel", "pause", "death", "stop"])
+def test_what_an_isolated_handler_has_started_ends_with_it(
+    org: Client,
+    service: Service,
+    start: Start,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    by: str,
+) -> None:
+    """A child, and one that hides in a session of its own."""
+    monkeypatch.setattr(config, "JOB_GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(supervising, "_STOP_SECONDS", 0.3)
+    limits = {"time": {"job_seconds_max": 3}, "memory": {"job_memory_bytes_max": 250 * 1024 * 1024}}
+    supervisor = start(**limits.get(by, {}))
+    log = tmp_path / "pids"
+    job = org.enqueue(plugins.parent.request(log=str(log), eats=by == "memory", dies=by == "death"))
+    running(org, service, job)
+    pids = [int(pid) for pid in log.read_text().split()]
+    match by:
+        case "cancel" | "pause":
+            org.update("asyncoperation", job, CANCEL if by == "cancel" else PAUSE)
+        case "stop":
+            supervisor.stop()
+    wanted = {"cancel": (3, 32), "pause": (1, 10), "death": (3, 30), "stop": (0, 0)}.get(by, (3, 31))
+    told = stands(org, job, wanted)["friendlymessage"]
+    deadline = time.monotonic() + 5
+    while not all(gone(pid) for pid in pids):
+        assert time.monotonic() < deadline, by
+        time.sleep(0.02)
+    match by:
+        case "death":
+            assert told == "again"
+            with service.store.read() as reader:
+                (entry,) = explain.story(reader, job)
+            assert entry.detail == "its executor process died (exit status 9)"
+        case "stop":
+            assert told is None
+        case _:
+            assert WITH_ALL in told
 
 
 def test_a_handler_knows_its_time_and_fails_when_it_stops_because_of_it(org: Client, start: Start) -> None:

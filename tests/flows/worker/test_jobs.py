@@ -171,6 +171,26 @@ def test_never_more_jobs_run_than_their_class_may(
     assert max(seen) == 2
 
 
+@pytest.mark.requirement("M25")
+def test_jobs_without_a_token_fill_every_slot_at_the_same_time(service: Service, org: Client, store: Store) -> None:
+    org.enqueue_many([plugins.sleepy.request(0.2)] * 100)
+    supervisor = Supervisor(service, processes=1, concurrency=10)
+    supervisor.start()
+    seen = set()
+    try:
+        deadline = time.monotonic() + 40
+        while time.monotonic() < deadline:
+            with store.read() as reader:
+                seen.add(reader.rows("SELECT count(*) FROM asyncoperation WHERE statecode = 2")[0][0])
+                if reader.rows("SELECT count(*) FROM asyncoperation WHERE statecode < 3") == [(0,)]:
+                    break
+            time.sleep(0.005)
+    finally:
+        supervisor.stop()
+    assert max(seen) == 10
+    assert {job["statuscode"] for job in org.retrieve_multiple("asyncoperations?$select=statuscode")} == {30}
+
+
 @pytest.mark.requirement("M04")
 @pytest.mark.requirement("M19")
 def test_one_slot_runs_jobs_in_the_order_of_the_queue(service: Service, org: Client, start: Start) -> None:
