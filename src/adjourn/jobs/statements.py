@@ -36,9 +36,7 @@ _CLAIMED = (
     "j.serialkey"
 )
 
-OPEN_RUN = (
-    "EXISTS (SELECT 1 FROM asyncoperation r WHERE r.scheduleid = s.asyncoperationid AND r.statecode < 3 LIMIT 1 OFFSET 0)"
-)
+OPEN_RUN = "EXISTS (SELECT 1 FROM asyncoperation r WHERE r.scheduleid = s.asyncoperationid AND r.statecode < 3 LIMIT 1 OFFSET 0)"
 """Whether a run of the schedule `s` has not ended. OFFSET keeps PostgreSQL from reading all open jobs instead of one."""
 
 
