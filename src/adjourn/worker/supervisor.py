@@ -92,7 +92,7 @@ class Supervisor:
         self.pool.start()
         self._thread = runtime.spawn(self._loop, name="adjourn-supervisor")
         table = dict(
-            duties(self._service, self.id, self._bell.ring, partial(self._lost, self.id), self.claims.promoted)
+            duties(self._service, self.id, self._due, partial(self._lost, self.id), self.claims.promoted)
         )
         table["interrupts"] = self._limits.interrupts
         table["time limits"] = self._limits.time_limits
@@ -193,6 +193,11 @@ class Supervisor:
         if claimed:
             self.pool.hand_out(claimed)
         return bool(claimed) or settled.woke
+
+    def _due(self) -> None:
+        """Jobs may have become Ready, of whatever class."""
+        self._bell.ring()
+        self._own_jobs.look()
 
     def _lost(self, incarnation: UUID) -> None:
         log.error("this worker was taken for dead: its jobs have been given back, it begins anew under another id")
