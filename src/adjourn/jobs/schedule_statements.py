@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+from adjourn.jobs.statements import OPEN_RUN
 from adjourn.store.contract import Dialect
 
 _COLUMNS = (
@@ -45,9 +46,8 @@ def statements(dialect: Dialect) -> ScheduleStatements:
     take = " FOR UPDATE OF s SKIP LOCKED" if postgres else ""
     # Runs of a schedule never overlap: one that is open holds up the next (and `job_one_run` says so, too).
     is_due = (
-        f"s.statecode = 1 AND s.postponeuntil IS NOT NULL AND NOT s.blocked AND s.postponeuntil <= :now{moment} "
-        "AND s.recurrencepattern IS NOT NULL AND NOT EXISTS (SELECT 1 FROM asyncoperation r "
-        "WHERE r.scheduleid = s.asyncoperationid AND r.statecode < 3)"
+        "s.statecode = 1 AND s.recurrencepattern IS NOT NULL AND s.postponeuntil IS NOT NULL "
+        f"AND s.postponeuntil <= :now{moment} AND NOT {OPEN_RUN}"
     )
     moved = (
         "unnest(:sequences::bigint[], :moments::timestamptz[]) v(sequence, due)"

@@ -36,6 +36,9 @@ _CLAIMED = (
     "j.serialkey"
 )
 
+OPEN_RUN = "EXISTS (SELECT 1 FROM asyncoperation r WHERE r.scheduleid = s.asyncoperationid AND r.statecode < 3 LIMIT 1 OFFSET 0)"
+"""Whether a run of the schedule `s` has not ended. OFFSET keeps PostgreSQL from reading all open jobs instead of one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Statements:
@@ -239,9 +242,10 @@ def statements(dialect: Dialect) -> Statements:
         ),
         # when the next one is due, or the next schedule whose last run has ended
         next_due=(
-            "SELECT min(s.postponeuntil) FROM asyncoperation s WHERE s.statecode = 1 AND s.postponeuntil IS NOT NULL "
-            "AND NOT s.blocked AND (s.recurrencepattern IS NULL OR NOT EXISTS (SELECT 1 FROM asyncoperation r "
-            "WHERE r.scheduleid = s.asyncoperationid AND r.statecode < 3))"
+            "SELECT min(due) FROM (SELECT min(postponeuntil) AS due FROM asyncoperation WHERE statecode = 1 "
+            "AND postponeuntil IS NOT NULL AND NOT blocked AND recurrencepattern IS NULL UNION ALL "
+            "SELECT min(s.postponeuntil) FROM asyncoperation s WHERE s.statecode = 1 AND s.recurrencepattern IS NOT NULL "
+            f"AND s.postponeuntil IS NOT NULL AND NOT {OPEN_RUN}) d"
         ),
         # a worker's jobs that somebody asked to pause or to stop
         interrupts=(

@@ -16,7 +16,7 @@ from adjourn.metadata.model import Reference
 from adjourn.operations.measuring import Figure, Work
 from adjourn.pipeline.call import Request
 from adjourn.pipeline.read import ask
-from adjourn.query.tree import Attribute, Condition, Filter, Order, Query
+from adjourn.query.tree import Attribute, Condition, Filter, Order, Page, Query
 
 log = structlog.get_logger("adjourn.contracts")
 _PAGE_ROWS = 500
@@ -44,15 +44,13 @@ def run(work: Work) -> str | Released:
 
 def _due(work: Work, state: int, date: str, after: UUID | None) -> list[UUID]:
     with work.service.store.read() as reader:
-        conditions = [Condition("statecode", "eq", (state,)), Condition(date, "le", (reader.now,))]
-        if after is not None:
-            conditions.append(Condition("contractid", "gt", (after,)))
+        conditions = (Condition("statecode", "eq", (state,)), Condition(date, "le", (reader.now,)))
         asked = Query(
             "contract",
             (Attribute("contractid"),),
-            filter=Filter("and", tuple(conditions)),
+            filter=Filter("and", conditions),
             orders=(Order("contractid"),),
-            top=_PAGE_ROWS,
+            page=Page(size=_PAGE_ROWS, after=(str(after),) if after is not None else None),
         )
         return [row["contractid"] for row in ask(reader, work.service.catalog, asked)]
 

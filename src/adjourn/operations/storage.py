@@ -29,6 +29,8 @@ WARNING_SUBJECT = "The organization's storage is over its limit"
 _HIGH = 2
 _OPEN, _COMPLETED = 0, 1
 _MIB = 1024 * 1024
+_LIMIT_MIB_MAX = 2**40
+"""More than there is; in bytes it still fits into the column."""
 
 
 def size(work: Work) -> str:
@@ -113,8 +115,10 @@ def limit_bytes() -> int | None:
     text = os.environ.get(LIMIT_VARIABLE)
     if text is None:
         return None
-    if not text.isdigit() or int(text) < 1:
-        raise InvalidRequest(f"{LIMIT_VARIABLE} must be a whole number from 1, found '{text[:40]}'.")
+    if not text.isdigit() or not 1 <= int(text) <= _LIMIT_MIB_MAX:
+        raise InvalidRequest(
+            f"{LIMIT_VARIABLE} must be a whole number from 1 to {_LIMIT_MIB_MAX:,}, found '{text[:40]}'."
+        )
     return int(text) * _MIB
 
 

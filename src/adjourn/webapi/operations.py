@@ -20,7 +20,16 @@ from adjourn.pipeline.call import Request
 from adjourn.pipeline.handlers import RECORD, RECORDS
 from adjourn.pipeline.record import Record
 from adjourn.service import EXECUTE_ASYNC, MessageInfo, Service
-from adjourn.webapi import bulk_delete, definition_write, explain_job, file_blocks, metadata_changes, resource, url
+from adjourn.webapi import (
+    bulk_delete,
+    definition_write,
+    explain_job,
+    file_blocks,
+    metadata_changes,
+    resource,
+    search,
+    url,
+)
 from adjourn.webapi.addresses import Addresses
 from adjourn.webapi.exchange import Answer, Exchange, json_answer, json_object, no_content
 from adjourn.webapi.organization_functions import ORGANIZATION_FUNCTIONS
@@ -52,15 +61,8 @@ EXECUTE_ASYNC_PARAMETERS = (
 def names(service: Service) -> list[str]:
     """Everything that can be called without a record."""
     own = (name for name, info in service.messages().items() if info.table is None)
-    return [
-        *FUNCTIONS,
-        METADATA_CHANGES,
-        EXECUTE_ASYNC,
-        CREATE_ENTITIES,
-        *file_blocks.ACTIONS,
-        *bulk_delete.ACTIONS,
-        *own,
-    ]
+    ours = (METADATA_CHANGES, EXECUTE_ASYNC, CREATE_ENTITIES, search.NAME)
+    return [*FUNCTIONS, *ours, *file_blocks.ACTIONS, *bulk_delete.ACTIONS, *own]
 
 
 def described(service: Service) -> list[MessageInfo]:
@@ -74,7 +76,8 @@ def described(service: Service) -> list[MessageInfo]:
     blocks = [MessageInfo(name, accepted) for name, (accepted, _) in file_blocks.ACTIONS.items()]
     blocks += [MessageInfo(name, accepted) for name, accepted in bulk_delete.ACTIONS.items()]
     own = [info for info in service.messages().values() if info.table is None]
-    return [*functions, *blocks, MessageInfo(EXECUTE_ASYNC, EXECUTE_ASYNC_PARAMETERS), *own]
+    ours = (MessageInfo(EXECUTE_ASYNC, EXECUTE_ASYNC_PARAMETERS), MessageInfo(search.NAME, search.PARAMETERS))
+    return [*functions, *blocks, *ours, *own]
 
 
 def call_function(exchange: Exchange, service: Service, segment: Segment) -> Answer | None:
@@ -113,6 +116,8 @@ def call_action(exchange: Exchange, service: Service, segment: Segment) -> Answe
     if name in file_blocks.ACTIONS:
         answer = file_blocks.call(exchange, service, name, _body(exchange))
         return _response(exchange, name, answer) if answer else no_content()
+    if name == search.NAME:
+        return _response(exchange, name, search.call(exchange, service, _body(exchange)))
     if name == EXECUTE_ASYNC:
         given = _execute_async(_body(exchange), exchange, service)
     elif name in bulk_delete.ACTIONS:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from adjourn.pipeline import bulk_delete
 from adjourn.pipeline.handlers import RECORD, RECORDS
 from adjourn.service import EXECUTE_ASYNC, MessageInfo, Service
-from adjourn.webapi import bound, operations
+from adjourn.webapi import bound, operations, search
 
 OPEN = "mscrm.expando"
 """Any JSON object."""
@@ -41,10 +41,13 @@ RESPONSES: Mapping[str, Properties | None] = {
     "RetrieveTotalRecordCount": (("EntityRecordCountCollection", OPEN),),
     "ExplainSystemJob": (
         ("Why", "Edm.String"),
+        ("Recurrence", "Edm.String"),
+        ("NextMoments", "Collection(Edm.DateTimeOffset)"),
         ("ProgressText", "Edm.String"),
         ("ProgressPercent", "Edm.Int32"),
         ("History", f"Collection({OPEN})"),
     ),
+    search.NAME: (("response", "Edm.String"),),
     EXECUTE_ASYNC: (("AsyncJobId", "Edm.Guid"),),
     bulk_delete.NAME: (("JobId", "Edm.Guid"),),
     bulk_delete.COUNT: (("Count", "Edm.Int64"), ("Counts", "Collection(Edm.Int64)")),

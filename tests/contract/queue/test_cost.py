@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from adjourn import config, runtime
-from adjourn.jobs import queue
+from adjourn.jobs import queue, schedule_statements
 from adjourn.jobs.statements import statements
 
-FINISHED, POSTPONED, BEHIND = 5_000, 2_000, 500
+FINISHED, POSTPONED, BEHIND, SCHEDULES = 5_000, 2_000, 500, 500
 MOMENT = "2029-05-05T00:00:00.000000Z"
 WORKERS, SEQUENCES = ["w", "v"], [20_010, 20_011]
 
@@ -32,6 +32,7 @@ def crowded(jobs: Any) -> Any:
     jobs.unit(lambda tx: queue.load_history(tx, rows, texts))
     jobs.add(POSTPONED, postpone_until=jobs.now + timedelta(hours=1))
     jobs.add(BEHIND, dependency_token="t")
+    jobs.add(SCHEDULES, recurrence_pattern="FREQ=DAILY;", recurrence_start=jobs.now + timedelta(hours=1))
     jobs.add(20)
     jobs.unit(lambda tx: tx.execute("ANALYZE"))
     return jobs
@@ -46,7 +47,7 @@ def plan(jobs: Any, sql: str, parameters: dict[str, Any]) -> str:
 def test_the_hot_statements_use_their_indexes(crowded: Any) -> None:
     jobs = crowded
     sqlite = jobs.store.dialect == "sqlite"
-    sql = statements(jobs.store.dialect)
+    sql, own = statements(jobs.store.dialect), schedule_statements.statements(jobs.store.dialect)
 
     def many(found: list[Any]) -> Any:
         return json.dumps(found) if sqlite else found
@@ -65,7 +66,11 @@ def test_the_hot_statements_use_their_indexes(crowded: Any) -> None:
         "settle": (sql.settle_succeeded, {"now": now, "by": config.SYSTEM_USER_ID, **succeeded}, ()),
         "promote": (sql.promote, {"key": "t:t", "sequence": 5, "now": now}, ("job_serial_queue",)),
         "promote due": (sql.promote_due, {"now": now, "limit": 10, "by": config.SYSTEM_USER_ID}, ("job_due",)),
-        "next due": (sql.next_due, {}, ("job_due",)),
+        "next due": (sql.next_due, {}, ("job_due", "job_schedule_due", "job_one_run")),
+        "due schedules": (own.due, {"now": now, "limit": 10}, ("job_schedule_due", "job_one_run")),
+        "take schedules": (own.take, {"now": now, "ids": many([job])}, ("job_one_run",)),
+        "run of": (own.of_run, {"id": job}, ()),
+        "open run": (own.open_run, {"id": job}, ("job_one_run",)),
         "interrupts": (sql.interrupts, {"worker": "w"}, ("job_locked",)),
         "rescue": (sql.held, {"workers": many(WORKERS)}, ("job_locked",)),
         "workers": (sql.workers, {}, ("job_locked",)),
@@ -79,7 +84,7 @@ def test_the_hot_statements_use_their_indexes(crowded: Any) -> None:
         found = plan(jobs, text, parameters)
         for index in indexes:
             assert index in found, f"{verb}:\n{found}"
-        assert not re.search(r"SCAN (asyncoperation|j|t)\b(?! USING)|Seq Scan on asyncoperation", found), (
+        assert not re.search(r"SCAN (asyncoperation|j|t|s|r)\b(?! USING)|Seq Scan on asyncoperation", found), (
             f"{verb}:\n{found}"
         )
         assert "TEMP B-TREE FOR ORDER" not in found or verb == "rescue", f"{verb}:\n{found}"
