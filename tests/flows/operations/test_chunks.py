@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -280,3 +282,36 @@ def test_what_a_refused_row_had_written_is_undone_alone(service: Service, org: C
     assert names(org) == ["a2", "new a0", "new a1", "new a3", "new a4"]
     assert [row["description"] for row in org.retrieve_multiple("accounts?$select=description")] == [None] * 5
     assert (operation_.refused, operation_.kept[-1]) == ([ids[2]], -1)
+
+
+class Slow(Renames):
+    """Ten milliseconds a row."""
+
+    def apply(self, chunk: Chunk, items: Sequence[Item]) -> None:
+        time.sleep(0.01)
+        super().apply(chunk, items)
+
+
+def test_whoever_waits_for_the_writer_need_not_wait_for_a_whole_chunk(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunks, "CHUNK_SECONDS", 60.0)
+    service = Service(sqlite_store)
+    org = service.client(Call(caller=service.administrator()))
+    accounts(org, 40)
+    ids = [row.id for row in org.retrieve_multiple("accounts?$select=name") if row.id is not None]
+    bulk_delete(org, query("account"))
+    job = service.store.write(lambda tx: queue.claim(tx, operation_types=(13,), limit=1, worker="w"))[0]
+    operation_ = Slow(ids, 1)
+    running = threading.Thread(target=chunks.run, args=(service, job, Call(caller=service.administrator()), operation_))
+    running.start()
+    waits = []
+    while running.is_alive():
+        began = time.perf_counter()
+        org.create("task", {"subject": "waits"})
+        waits.append(time.perf_counter() - began)
+        time.sleep(0.05)
+    running.join()
+    # Alone the 40 rows would be two chunks of 20, of 0.2 s each.
+    assert len(operation_.kept) > 5
+    assert sorted(waits)[len(waits) // 2] < 0.15
