@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import drain, enqueue, http, latency, queries
+from benchmarks import bulk, drain, enqueue, http, latency, queries
 from benchmarks.measure import HEADER, Figure
 
 ALL = {
@@ -17,6 +17,7 @@ ALL = {
     "latency": latency.figures,
     "http": http.figures,
     "queries": queries.figures,
+    "bulk": bulk.figures,
 }
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
 PREFACE = """# Performance
