@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from adjourn import config, errors, runtime
-from adjourn.errors import AdjournError, InvalidRequest, InvalidStateChange
+from adjourn.errors import InvalidRequest, InvalidStateChange, NotFound, QueryError
 from adjourn.jobs import history, queue, timetable
 from adjourn.jobs.history import Entry, Event
 from adjourn.jobs.model import RUN_TYPES, NewJob
@@ -84,7 +84,7 @@ def _serve(tx: Transaction, found: Sequence[Row]) -> int:
         sequence = row[0]
         try:
             run, following = _run_of(tx, row)
-        except AdjournError as error:
+        except (QueryError, NotFound) as error:
             # One that cannot go on (its file is lost, its imported pattern is none) must not hold up the others.
             ended.append(_ended(sequence, Status.FAILED, error.signed, f"It can make no more runs: {error.message}"))
             continue
@@ -159,7 +159,7 @@ def change(tx: Transaction, job_id: UUID, pattern: str | None, *, by: UUID) -> N
             code=errors.RECURRENCE_OF_COMPLETED,
         )
     if not pattern:
-        raise errors.QueryError(
+        raise QueryError(
             "Recurrence pattern: it cannot be taken away; cancel the job to end its recurrence.",
             code=errors.RECURRENCE_INVALID,
         )

@@ -80,17 +80,16 @@ def _page(work: Work, table: Table, progress: Progress) -> bool:
         for record_id, words in found.items()
         if words and (record_id not in known or known[record_id][1] != text_index.digest(words))
     }
-    gone = [number for record_id, (number, _) in known.items() if record_id in changed or not found.get(record_id)]
     fresh = list(changed)
-    for start in range(0, max(len(fresh), len(gone)), _UNIT_ROWS):
+    for start in range(0, len(fresh), _UNIT_ROWS):
         some = {record_id: changed[record_id] for record_id in fresh[start : start + _UNIT_ROWS]}
-        old = [known[record_id][0] for record_id in some if record_id in known]
-        work.service.store.write(partial(_write, work, table.logical, old, some))
-    left = [number for number in gone if number not in {known[key][0] for key in changed if key in known}]
-    if left:
-        work.service.store.write(partial(_write, work, table.logical, left, {}))
+        stale = [known[record_id][0] for record_id in some if record_id in known]
+        work.service.store.write(partial(_write, work, table.logical, stale, some))
+    gone = [number for record_id, (number, _) in known.items() if not found.get(record_id)]
+    if gone:
+        work.service.store.write(partial(_write, work, table.logical, gone, {}))
     progress.records += sum(1 for words in found.values() if words)
-    progress.written += len(changed) + len(left)
+    progress.written += len(changed) + len(gone)
     progress.after = last
     return last is not None
 

@@ -64,6 +64,10 @@ class OwnJobs:
         self._service.store.on_change(self._bell.ring)
         self._thread = runtime.spawn(self._loop, name="adjourn-own-jobs")
 
+    def look(self) -> None:
+        """There may be jobs now: do not wait for the next poll."""
+        self._bell.ring()
+
     def stop(self) -> None:
         """Claim no more, and ask what runs to let go."""
         self._stopping = True

@@ -451,7 +451,7 @@ class Supervisor:
     # Duties
 
     def _duty_loop(self, punctual: bool) -> None:
-        every = dict(duties(self._service, self.id, self._bell.ring, self._lost, self._promoted))
+        every = dict(duties(self._service, self.id, self._due, self._lost, self._promoted))
         every["interrupts"] = self._interrupts
         every["time limits"] = self._time_limits
         table = {name: duty for name, duty in every.items() if (name in PUNCTUAL) is punctual}
@@ -474,6 +474,11 @@ class Supervisor:
                 for name in _ON_CHANGE & moments.keys():
                     moments[name] = runtime.now()
                 runtime.sleep(_RING_SECONDS)
+
+    def _due(self) -> None:
+        """Jobs may have become Ready, of whatever class."""
+        self._bell.ring()
+        self._threaded.look()
 
     def _promoted(self, sequence: int) -> None:
         """Claims must begin before a job that has just become Ready, however old it is."""

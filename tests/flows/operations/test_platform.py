@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from adjourn.pipeline.call import Call
 from adjourn.service import Service
 from adjourn.store.contract import Store
 from adjourn.worker.inline import drain
+from adjourn.worker.supervisor import Supervisor
 
 DAY = timedelta(days=1)
 SYSTEM = Reference("systemuser", UUID(config.SYSTEM_USER_ID))
@@ -294,3 +296,23 @@ def test_figures_are_kept_for_three_months(service: Service, org: Client, store:
     second = run(org, service, 18)
     assert figures(org, first, "bytes") == {}
     assert len(figures(org, second, "bytes")) == 4
+
+
+def test_a_worker_runs_them_on_threads_of_its_own_at_their_moment(service: Service, org: Client) -> None:
+    """No executor process is needed, and nobody waits for the next poll."""
+    supervisor = Supervisor(service, processes=0)
+    supervisor.start()
+    try:
+        late = []
+        for _ in range(3):
+            moment = runtime.now() + timedelta(seconds=0.4)
+            org.update("asyncoperation", platform.schedule_id(18), {"postponeuntil": moment})
+            deadline = time.monotonic() + 20
+            done = len(late) + 1
+            while [job["statuscode"] for job in runs(org, 18)] != [30] * done:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            late.append((runs(org, 18)[-1]["startedon"] - moment).total_seconds())
+    finally:
+        supervisor.stop()
+    assert 0 <= min(late) < 0.2, late
