@@ -21,6 +21,8 @@ class Prepared:
     table: str | None
     record_id: UUID | None
     inputs: Mapping[str, Any]
+    derived: Any = None
+    """What a message's `prepare` worked out of the inputs, so that `perform` need not do it again."""
 
 
 @dataclass(frozen=True, slots=True)

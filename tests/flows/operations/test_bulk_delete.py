@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from tests.support import worker_plugins
 
+from adjourn import config
 from adjourn.client import Client
 from adjourn.errors import NotFound
 from adjourn.pipeline.call import Call, Request
@@ -246,3 +247,23 @@ def test_fast_delete_runs_no_steps(service: Service, org: Client) -> None:
     drain(service)
     assert names(org) == []
     assert org.retrieve_multiple("asyncoperations?$filter=operationtype eq 1") == []
+
+
+def test_an_order_passes_the_pipeline(service: Service, org: Client) -> None:
+    """Steps on the message see its parameters, and may change them."""
+    service.register("tests.support.order_plugins")
+    job = bulk_delete(org, query("account"), JobName="to be renamed")
+    drain(service)
+    assert org.retrieve("asyncoperation", job)["name"] == "renamed by a step"
+    after = org.retrieve_multiple("asyncoperations?$filter=name eq 'After an order'")
+    assert [row["statuscode"] for row in after] == [30]
+
+
+def test_an_email_that_is_refused_does_not_fail_the_job(service: Service, org: Client) -> None:
+    service.register("tests.support.order_plugins")
+    org.create("account", {"name": "a"})
+    me = config.ADMIN_USER_ID
+    job = bulk_delete(org, query("account"), JobName="unspeakable", SendEmailNotification=True, ToRecipients=[me])
+    drain(service)
+    assert org.retrieve("asyncoperation", job)["statuscode"] == 30
+    assert (names(org), org.retrieve_multiple("emails")) == ([], [])
