@@ -52,7 +52,7 @@ def prepare(job: ClaimedJob, service: Service, inline: bool) -> Task:
             if not kept.EnableSystemJobCleanup:
                 return "Nothing is deleted: EnableSystemJobCleanup is false."
             order = msgspec.structs.replace(order, QuerySet=retention.queries(kept))
-        if order.Options.get("RunJobForSandbox"):
+        if order.Options.get(bulk_delete.FAST):
             call = dataclasses.replace(call, bypassed=frozenset((SYNCHRONOUS, ASYNCHRONOUS)))
         queries = bulk_delete.parsed(order, service.catalog)
         return chunks.run(service, job, call, BulkDelete(job, call.caller, service.catalog, order, queries))

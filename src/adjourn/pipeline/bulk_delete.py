@@ -18,7 +18,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from adjourn import errors, runtime
-from adjourn.errors import InvalidRequest, NotSupported
+from adjourn.errors import InvalidRequest, NotSupported, PrivilegeDenied
 from adjourn.jobs import queue, recurrence_rule
 from adjourn.jobs.model import BULK_DELETE, NewJob
 from adjourn.metadata import values
@@ -45,7 +45,8 @@ REQUIRED = (
     "QuerySet", "JobName", "SendEmailNotification", "ToRecipients", "CCRecipients", "RecurrencePattern", "StartDateTime",
 )  # fmt: skip
 OPTIONAL = ("SourceImportId", "RunNow", "Options")
-OPTIONS = ("CanRecoverDeletedRecords", "RunJobForSandbox")
+FAST = "RunJobForSandbox"
+OPTIONS = ("CanRecoverDeletedRecords", FAST)
 QUERIES_MAX = 100
 """In one QuerySet."""
 RECIPIENTS_MAX = 100
@@ -211,6 +212,11 @@ def _perform(flow: Flow) -> dict[str, Any]:
         for table in asked.tables:
             for kind in ("Delete", "Read"):
                 access.able(flow.call.caller, flow.catalog, kind, flow.catalog.table(table))
+    if asked.order.Options.get(FAST) and not flow.call.caller.is_administrator:
+        raise PrivilegeDenied(
+            f"Only a system administrator may leave out the steps of what is deleted ('{FAST}' of 'Options'): they may be "
+            "the checks that protect it."
+        )
     for recipient in asked.order.recipients:
         if not write.exists(flow.tx, flow.catalog.table(recipient.table), recipient.id):
             raise InvalidRequest(

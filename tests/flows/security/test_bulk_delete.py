@@ -10,6 +10,7 @@ from tests.support import roles
 from tests.support.roles import BASIC, GLOBAL, LOCAL
 
 from adjourn.client import Client
+from adjourn.errors import PrivilegeDenied
 from adjourn.metadata.privileges import Depth
 from adjourn.pipeline.call import Request
 from adjourn.service import Service
@@ -90,3 +91,10 @@ def test_jobs_are_deleted_with_the_owner_s_rights_too(
     left = {row["asyncoperationid"] for row in org.retrieve_multiple("asyncoperations?$filter=name eq 'old'")}
     assert mine not in left
     assert len(left) == (1 if depth is BASIC else 0)
+
+
+def test_only_an_administrator_may_leave_out_steps(org: Client, place: Place) -> None:
+    me = give(org, place)
+    with pytest.raises(PrivilegeDenied, match="RunJobForSandbox"):
+        bulk_delete(me, query("account"), Options={"RunJobForSandbox": True})
+    assert org.retrieve_multiple("asyncoperations") == []
