@@ -24,11 +24,12 @@ from adjourn.jobs.model import BULK_DELETE, NewJob
 from adjourn.metadata import values
 from adjourn.metadata.model import Catalog, Reference, Table
 from adjourn.metadata.privileges import BULK_DELETE as PRIVILEGE
+from adjourn.metadata.privileges import Depth
 from adjourn.pipeline import access, core, system_jobs, validate
 from adjourn.pipeline.call import Request
 from adjourn.pipeline.prepared import Message, Prepared
 from adjourn.pipeline.record import Record
-from adjourn.query import expression, fetchxml, result, write
+from adjourn.query import expression, fetchxml, result, security, write
 from adjourn.query.compile import compile
 from adjourn.query.print_fetchxml import print_fetchxml
 from adjourn.query.resolve import resolve
@@ -217,6 +218,10 @@ def _perform(flow: Flow) -> dict[str, Any]:
             f"Only a system administrator may leave out the steps of what is deleted ('{FAST}' of 'Options'): they may be "
             "the checks that protect it."
         )
+    if asked.order.RunNow:
+        jobs = flow.catalog.table(system_jobs.TABLE)
+        if security.depth_of(flow.call.caller, jobs.guard.needed("Delete").name) is not Depth.GLOBAL:
+            raise security.denied(flow.call.caller, jobs.guard.needed("Delete"), jobs)
     for recipient in asked.order.recipients:
         if not write.exists(flow.tx, flow.catalog.table(recipient.table), recipient.id):
             raise InvalidRequest(

@@ -98,3 +98,12 @@ def test_only_an_administrator_may_leave_out_steps(org: Client, place: Place) ->
     with pytest.raises(PrivilegeDenied, match="RunJobForSandbox"):
         bulk_delete(me, query("account"), Options={"RunJobForSandbox": True})
     assert org.retrieve_multiple("asyncoperations") == []
+
+
+@pytest.mark.parametrize("depth", [BASIC, GLOBAL])
+def test_immediately_takes_the_right_to_delete_all_jobs(org: Client, place: Place, depth: Depth) -> None:
+    me = give(org, place, prvDeleteAsyncOperation=depth)
+    if depth is GLOBAL:
+        assert bulk_delete(me, query("asyncoperation"), RunNow=True)
+    else:
+        refused(lambda: bulk_delete(me, query("asyncoperation"), RunNow=True), "prvDeleteAsyncOperation")
