@@ -52,7 +52,7 @@ CHUNK_SECONDS = 0.04
 others from it (`config.STEP_SLOW_SECONDS`), shorter would pay for more commits."""
 YIELD_SECONDS = 0.004
 """The same while somebody waits for the writer."""
-_REST_TIMES = 3.0
+_REST_TIMES, _REST_SECONDS_MAX = 3.0, 0.2
 """After a chunk that others waited for, the runner rests so many times as long as it took: it takes a quarter of the writer at
 most, and jobs that flow are picked up as if nothing long ran."""
 READ_AHEAD_ROWS = 500
@@ -244,7 +244,7 @@ class _Run:
         self._rows = min(max(2 * worked, _ROWS_FIRST), _ROWS_MAX)
 
         if self._waited_for:
-            runtime.sleep(_REST_TIMES * seconds)
+            runtime.sleep(min(_REST_TIMES * seconds, _REST_SECONDS_MAX))
 
     def _is_over(self, seconds: float) -> bool:
         if seconds > YIELD_SECONDS and self._service.store.waited_for():
