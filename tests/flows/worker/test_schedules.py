@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ from adjourn.client import Client
 from adjourn.errors import InvalidRequest, QueryError
 from adjourn.jobs import explain, queue, schedules
 from adjourn.jobs.model import Settlement, Succeeded
+from adjourn.metadata.values import moment_text
 from adjourn.pipeline.call import Call
 from adjourn.service import Service
 from adjourn.store.contract import Store, Transaction
@@ -208,11 +210,13 @@ def test_ten_thousand_schedules_due_in_the_same_second_make_a_run_each(
     org: Client, store: Store, start: Callable[[int], Supervisor]
 ) -> None:
     """And nobody who writes meanwhile waits long for his turn."""
-    moment = runtime.now() + timedelta(seconds=6)
-    options = {"recurrence": "FREQ=DAILY;", "postpone_until": moment}
+    options = {"recurrence": "FREQ=DAILY;", "postpone_until": runtime.now() + 9 * DAY}
     org.enqueue_many([(plugins.quick.request("x"), options)] * MANY)
     start(0)
-    assert runtime.now() < moment, "the machine is too slow for this test"
+    moment = runtime.now() + timedelta(seconds=2)
+    chosen = "UPDATE asyncoperation SET postponeuntil = :moment, recurrencestarttime = :moment"
+    store.write(lambda tx: tx.execute(chosen, {"moment": moment_text(moment)}))
+    store.wake()
     wait(lambda: runtime.now() > moment, 20)
     waited = []
     deadline = time.monotonic() + 60
@@ -222,7 +226,10 @@ def test_ten_thousand_schedules_due_in_the_same_second_make_a_run_each(
         org.create("contact", {"lastname": "Ada"})
         waited.append(time.monotonic() - before)
         time.sleep(0.02)
-    assert max(waited) < 1, waited
+    assert statistics.median(waited) < 0.5, waited
+    # Who writes waits for one unit at most, and that is small.
+    units = rows(store, "SELECT count(*) FROM asyncoperation WHERE scheduleid IS NOT NULL GROUP BY createdon")
+    assert max(count for (count,) in units) <= schedules.RUNS_BATCH
     each = rows(
         store, "SELECT scheduleid, count(*) FROM asyncoperation WHERE scheduleid IS NOT NULL GROUP BY scheduleid"
     )
@@ -238,13 +245,13 @@ DOWN = (datetime(2033, 3, 10, tzinfo=UTC), datetime(2033, 4, 10, tzinfo=UTC))
 """A month without anybody, over a change to daylight saving time."""
 PATTERNS = {
     # pattern, start; all in UTC, in which no clock is ever changed
-    "daily": ("FREQ=DAILY;INTERVAL=6", datetime(2030, 1, 1, 1, 30, tzinfo=UTC)),
-    "weekly": ("FREQ=WEEKLY;BYDAY=SU", datetime(2030, 1, 6, 2, 30, tzinfo=UTC)),
+    "daily": ("FREQ=DAILY;INTERVAL=10", datetime(2030, 1, 1, 1, 30, tzinfo=UTC)),
+    "weekly": ("FREQ=WEEKLY;INTERVAL=4;BYDAY=SU", datetime(2030, 1, 6, 2, 30, tzinfo=UTC)),
     "last Friday": ("FREQ=MONTHLY;BYDAY=-1FR", datetime(2030, 1, 25, 17, tzinfo=UTC)),
     "month's end": ("FREQ=MONTHLY;BYMONTHDAY=-1", datetime(2030, 1, 31, 23, 59, 59, tzinfo=UTC)),
     "leap day": ("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29", datetime(2030, 1, 1, 12, tzinfo=UTC)),
-    "in March": ("FREQ=DAILY;BYMONTH=3;BYHOUR=2", datetime(2030, 1, 1, tzinfo=UTC)),
-    "hundred": ("FREQ=WEEKLY;COUNT=100", datetime(2030, 1, 2, 3, tzinfo=UTC)),
+    "in March": ("FREQ=DAILY;BYMONTH=3;BYDAY=SU;BYHOUR=2", datetime(2030, 1, 1, tzinfo=UTC)),
+    "twenty": ("FREQ=WEEKLY;COUNT=20", datetime(2030, 1, 2, 3, tzinfo=UTC)),
 }
 
 
@@ -294,8 +301,8 @@ def test_ten_years_of_virtual_time(service: Service, org: Client, store: Store) 
     for name, (pattern, begin) in PATTERNS.items():
         assert made[name] == expected(pattern, begin), name
     stands = dict(rows(store, "SELECT name, statuscode FROM asyncoperation WHERE recurrencepattern IS NOT NULL"))
-    assert stands == {name: 30 if name == "hundred" else 10 for name in PATTERNS}
-    assert len(made["daily"]) == 609 - 5 + 1
+    assert stands == {name: 30 if name == "twenty" else 10 for name in PATTERNS}
+    assert DOWN[1] in made["daily"], "what was missed is one run, when somebody is there again"
     assert len(made["leap day"]) == 2
     with store.read() as reader:
         assert explain.examine(reader) == []
