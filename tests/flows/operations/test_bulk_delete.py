@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -12,10 +13,15 @@ from tests.support import worker_plugins
 from adjourn import config
 from adjourn.client import Client
 from adjourn.errors import NotFound
+from adjourn.jobs import queue
+from adjourn.jobs.model import Succeeded
+from adjourn.operations import prepare
 from adjourn.pipeline.call import Call, Request
+from adjourn.pipeline.record import Record
 from adjourn.service import Service
 from adjourn.store import faults
 from adjourn.store.contract import Store
+from adjourn.worker import own_jobs
 from adjourn.worker.inline import drain
 
 
@@ -267,3 +273,22 @@ def test_an_email_that_is_refused_does_not_fail_the_job(service: Service, org: C
     drain(service)
     assert org.retrieve("asyncoperation", job)["statuscode"] == 30
     assert (names(org), org.retrieve_multiple("emails")) == ([], [])
+
+
+def test_it_takes_no_more_than_four_times_as_long_as_deleting_one_by_one(sqlite_store: Store) -> None:
+    """With two steps each. It takes half as long, because many rows share a commit (benchmarks/bulk.py)."""
+    service = Service(sqlite_store)
+    service.register("tests.support.bulk_steps")
+    org = service.client(Call(caller=service.administrator()))
+    made = [Record("account", None, {"name": f"a{place}"}) for place in range(100)]
+    singly = org.execute(Request("CreateMultiple", {"Targets": made}))["Ids"]
+    began = time.perf_counter()
+    for each in singly:
+        org.delete("account", each)
+    one_by_one = time.perf_counter() - began
+    org.execute(Request("CreateMultiple", {"Targets": made}))
+    bulk_delete(org, query("account"))
+    job = service.store.write(lambda tx: queue.claim(tx, operation_types=(13,), limit=1, worker="w"))[0]
+    began = time.perf_counter()
+    assert own_jobs.run(service, job, prepare(job, service), lambda: False) == Succeeded("100 deleted.")
+    assert time.perf_counter() - began < 4 * one_by_one
