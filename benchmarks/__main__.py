@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import drain, enqueue, http, latency, queries, waiting
+from benchmarks import bulk, drain, enqueue, http, latency, queries, waiting
 from benchmarks.measure import HEADER, Figure
 
 ALL = {
@@ -18,6 +18,7 @@ ALL = {
     "http": http.figures,
     "queries": queries.figures,
     "waiting": waiting.figures,
+    "bulk": bulk.figures,
 }
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
 PREFACE = """# Performance

@@ -64,6 +64,36 @@ def forget_files(dialect: Dialect) -> tuple[str, str]:
 
 
 @cache
+def oversized(dialect: Dialect) -> str:
+    """Jobs whose data is over the limit and lies in its row all the same."""
+    return (
+        "SELECT t.asyncoperationsequence FROM asyncoperationtext t WHERE t.asyncoperationsequence > :after "
+        "AND t.asyncoperationsequence <= :until AND octet_length(t.data) > :size ORDER BY t.asyncoperationsequence LIMIT :limit"
+    )
+
+
+@cache
+def data_of(dialect: Dialect) -> str:
+    """One of them, locked: its id, when it was made, its data."""
+    lock = " FOR UPDATE OF j" if dialect == "postgres" else ""
+    return (
+        "SELECT j.asyncoperationid, j.createdon, t.data FROM asyncoperation j JOIN asyncoperationtext t "
+        "ON t.asyncoperationsequence = j.sequence WHERE j.sequence = :sequence AND j.datablobid IS NULL "
+        f"AND octet_length(t.data) > :size{lock}"
+    )
+
+
+@cache
+def moved(dialect: Dialect) -> tuple[str, str]:
+    """Its data now lies in a file."""
+    return (
+        f"UPDATE asyncoperation SET datablobid = {_uuid(':file', dialect)}, datablobid_name = 'data.json' "
+        "WHERE sequence = :sequence",
+        "UPDATE asyncoperationtext SET data = NULL WHERE asyncoperationsequence = :sequence",
+    )
+
+
+@cache
 def last_sequence(dialect: Dialect) -> str:
     """How far sequences go in the tables of a job's texts and history."""
     return (

@@ -8,18 +8,22 @@ the log. Nobody is hindered: questions go over a reader's view, and each mending
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
 
+from adjourn import config
 from adjourn.jobs import orphan_statements as sql
+from adjourn.jobs import queue
 from adjourn.jobs.orphan_statements import FIRST_ID, Kind
 from adjourn.store.contract import Reader, Store, Transaction
 
 FOUND_TOGETHER = 500
 SEQUENCES_TOGETHER = 100_000
 """How many jobs' texts are looked at in one question: some tens of milliseconds."""
+OVERSIZED = "data over the limit that lay in its row"
+"""Grown, or brought in from elsewhere: it goes into a file, as that of a new job does."""
 LOST_BYTES = "file of a job whose bytes are lost"
 TOKENS_TOGETHER = 1_000
 
@@ -34,6 +38,9 @@ def scan(store: Store) -> dict[str, list[str]]:
     for lost in _lost_files(store):
         store.write(partial(_forget, lost=lost))
         mended.setdefault(LOST_BYTES, []).extend(str(key) for key in lost)
+    for sequence in _oversized(store):
+        if store.write(partial(_move, sequence=sequence)):
+            mended.setdefault(OVERSIZED, []).append(str(sequence))
     statement = sql.forget_tokens(store.dialect)
     while statement and store.write(lambda tx: tx.execute(statement, {"limit": TOKENS_TOGETHER})) == TOKENS_TOGETHER:
         pass
@@ -41,25 +48,51 @@ def scan(store: Store) -> dict[str, list[str]]:
 
 
 def _found(store: Store, kind: Kind) -> Iterator[list[Any]]:
-    after: Any = 0 if kind.by_sequence else FIRST_ID
-    last = 0
     if kind.by_sequence:
-        with store.read() as reader:
-            last = reader.rows(sql.last_sequence(reader.dialect))[0][0] or 0
+        yield from _found_by_sequence(store, kind.find, {})
+        return
+    after: Any = FIRST_ID
     while True:
-        parameters = {"after": after, "limit": FOUND_TOGETHER}
-        if kind.by_sequence:
-            parameters["until"] = after + SEQUENCES_TOGETHER
         with store.read() as reader:
-            keys = [row[0] for row in reader.rows(kind.find, parameters)]
+            keys = [row[0] for row in reader.rows(kind.find, {"after": after, "limit": FOUND_TOGETHER})]
         if keys:
             yield keys
-        if len(keys) == FOUND_TOGETHER:
-            after = keys[-1]
-        elif kind.by_sequence and parameters["until"] < last:
-            after = parameters["until"]
-        else:
+        if len(keys) < FOUND_TOGETHER:
             return
+        after = keys[-1]
+
+
+def _found_by_sequence(store: Store, find: str, parameters: Mapping[str, Any]) -> Iterator[list[int]]:
+    after = 0
+    with store.read() as reader:
+        last = reader.rows(sql.last_sequence(reader.dialect))[0][0] or 0
+    while after < last:
+        until = after + SEQUENCES_TOGETHER
+        with store.read() as reader:
+            asked = {**parameters, "after": after, "until": until, "limit": FOUND_TOGETHER}
+            keys = [row[0] for row in reader.rows(find, asked)]
+        if keys:
+            yield keys
+        after = keys[-1] if len(keys) == FOUND_TOGETHER else until
+
+
+def _oversized(store: Store) -> Iterator[int]:
+    size = {"size": config.DATA_INLINE_BYTES_MAX}
+    for keys in _found_by_sequence(store, sql.oversized(store.dialect), size):
+        yield from keys
+
+
+def _move(tx: Transaction, sequence: int) -> bool:
+    """Put a job's data into a file; False if there is no need any more."""
+    size = {"size": config.DATA_INLINE_BYTES_MAX}
+    rows = tx.rows(sql.data_of(tx.dialect), {"sequence": sequence, **size})
+    if not rows:
+        return False
+    job_id, created, data = rows[0]
+    file_id = queue.write_data(tx, UUID(job_id), created, data.encode())
+    for statement in sql.moved(tx.dialect):
+        tx.execute(statement, {"sequence": sequence, **({"file": str(file_id)} if ":file" in statement else {})})
+    return True
 
 
 def _lost_files(store: Store) -> Iterator[list[UUID]]:

@@ -71,17 +71,27 @@ def insert(tx: Transaction, jobs: Sequence[NewJob]) -> None:
     if texts:
         tx.execute_many(sql.insert_text, texts)
     for job, file_id, encoded in files:
-        tx.write_file(file_id, encoded)
-        tx.execute(
-            sql.insert_file,
-            {
-                "file": str(file_id),
-                "id": str(job.id),
-                "createdon": moment_text(job.created_on),
-                "size": len(encoded),
-                "version": int(tx.now.timestamp() * 1_000_000),
-            },
-        )
+        write_data(tx, job.id, moment_text(job.created_on), encoded, file_id)
+
+
+def write_data(tx: Transaction, job_id: UUID, created: str, content: bytes, file_id: UUID | None = None) -> UUID:
+    """Put a job's data into a file, with its fileattachment; the job's row is to name it. Returns the file's id.
+
+    created: the job's createdon, as the store writes moments.
+    """
+    file_id = file_id or runtime.new_id()
+    tx.write_file(file_id, content)
+    tx.execute(
+        statements(tx.dialect).insert_file,
+        {
+            "file": str(file_id),
+            "id": str(job_id),
+            "createdon": created,
+            "size": len(content),
+            "version": int(tx.now.timestamp() * 1_000_000),
+        },
+    )
+    return file_id
 
 
 def _insert_many(tx: Transaction, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:

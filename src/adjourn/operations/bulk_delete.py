@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
+import structlog
 
 from adjourn import config
-from adjourn.errors import InvalidRequest
+from adjourn.errors import AdjournError, Busy, InvalidRequest, TurnExceeded
 from adjourn.jobs.model import BULK_DELETE, BULK_DELETE_RUN, ClaimedJob
 from adjourn.metadata.model import Catalog, Reference, Table
 from adjourn.metadata.privileges import Depth
@@ -34,6 +35,7 @@ from adjourn.query.tree import Condition, Page, Query
 from adjourn.service import Service
 from adjourn.store.contract import Reader
 
+log = structlog.get_logger("adjourn.operations")
 TYPES = (BULK_DELETE, BULK_DELETE_RUN)
 JOBS_TOGETHER = 50
 """System jobs in one savepoint: enough to pay its statements once for all, few enough for a chunk's 50 ms."""
@@ -50,7 +52,7 @@ def prepare(job: ClaimedJob, service: Service, inline: bool) -> Task:
             if not kept.EnableSystemJobCleanup:
                 return "Nothing is deleted: EnableSystemJobCleanup is false."
             order = msgspec.structs.replace(order, QuerySet=retention.queries(kept))
-        if order.Options.get("RunJobForSandbox"):
+        if order.Options.get(bulk_delete.FAST):
             call = dataclasses.replace(call, bypassed=frozenset((SYNCHRONOUS, ASYNCHRONOUS)))
         queries = bulk_delete.parsed(order, service.catalog)
         return chunks.run(service, job, call, BulkDelete(job, call.caller, service.catalog, order, queries))
@@ -203,7 +205,14 @@ class BulkDelete:
             record = bulk_delete.email(
                 f"Bulk delete '{self._job.name}' has finished", self.told(progress), address, self._job.id
             )
-            chunk.service.pipeline.execute(Request("Create", {"Target": record}), chunk.call, privileged=True)
+            try:
+                chunk.service.pipeline.execute(Request("Create", {"Target": record}), chunk.call, privileged=True)
+            except (Busy, TurnExceeded):
+                raise
+            except (
+                AdjournError
+            ) as error:  # somebody's step refused the e-mail: what was deleted is deleted all the same
+                log.warning("an e-mail could not be recorded", job=str(self._job.id), error=error.message)
 
     def _meant(self, query: Query, progress: Progress) -> Query:
         table = self._catalog.table(query.table)

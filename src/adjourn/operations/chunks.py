@@ -2,7 +2,7 @@
 
 An operation says which rows come next, what is done with them, and what the result is; the runner does the rest. It
 reads rows ahead in a view of its own, then takes the writer for one *chunk*: a lone unit in which each row has a
-savepoint, committed together with the cursor after the row that passes 50 ms. So a crash, a pause or a stop loses
+savepoint, committed together with the cursor after the row that passes 40 ms (4 while somebody waits). So a crash, a pause or a stop loses
 nothing and repeats nothing, and nobody waits for the writer longer than a chunk.
 
     read rows ahead                                   fault points: "rows read"
@@ -25,15 +25,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
+import structlog
 
 from adjourn import runtime
 from adjourn.errors import AdjournError, Busy, TurnExceeded, signed
 from adjourn.jobs import queue
-from adjourn.jobs.model import ClaimedJob, Continue, Outcome, Released, Retry, Succeeded
+from adjourn.jobs.model import ClaimedJob, Continue, Outcome, Postpone, Released, Succeeded
 from adjourn.jobs.states import Status
 from adjourn.metadata.model import Reference
 from adjourn.metadata.values import moment_text
@@ -45,19 +46,22 @@ from adjourn.service import Service
 from adjourn.store import faults
 from adjourn.store.contract import Reader
 
+log = structlog.get_logger("adjourn.operations")
 CHUNK_SECONDS = 0.04
 """A chunk ends after the row that passes this, so that with its commit it holds the writer for about 50 ms: longer would keep
 others from it (`config.STEP_SLOW_SECONDS`), shorter would pay for more commits."""
 YIELD_SECONDS = 0.004
 """The same while somebody waits for the writer."""
-_REST_TIMES = 3.0
+_REST_TIMES, _REST_SECONDS_MAX = 3.0, 0.2
 """After a chunk that others waited for, the runner rests so many times as long as it took: it takes a quarter of the writer at
 most, and jobs that flow are picked up as if nothing long ran."""
 READ_AHEAD_ROWS = 500
 _ROWS_FIRST, _ROWS_MAX = 20, 500
 """How many rows a chunk is begun with: twice as many as the one before it came to."""
 _BUSY_ATTEMPTS_MAX = 8
-"""How often a chunk is tried again at once while others hold what it needs, at growing distances; then the job backs off."""
+"""How often a chunk is tried again at once while others hold what it needs, at growing distances; then the job waits. That is no failure
+of its own, so it is not counted as a retry."""
+_BUSY_PAUSE_SECONDS = 10.0
 _BUSY_FIRST_SECONDS, _BUSY_LONGEST_SECONDS = 0.05, 2.0
 
 
@@ -240,7 +244,7 @@ class _Run:
         self._rows = min(max(2 * worked, _ROWS_FIRST), _ROWS_MAX)
 
         if self._waited_for:
-            runtime.sleep(_REST_TIMES * seconds)
+            runtime.sleep(min(_REST_TIMES * seconds, _REST_SECONDS_MAX))
 
     def _is_over(self, seconds: float) -> bool:
         if seconds > YIELD_SECONDS and self._service.store.waited_for():
@@ -303,7 +307,9 @@ class _Run:
                 return
             except Busy as error:
                 if attempt == _BUSY_ATTEMPTS_MAX - 1:
-                    raise _LetGo(Retry(error.message)) from error
+                    later = runtime.now() + timedelta(seconds=_BUSY_PAUSE_SECONDS)
+                    log.warning("a long job found the store busy and waits", job=str(self._job.id), error=error.message)
+                    raise _LetGo(Postpone(later)) from error
             runtime.sleep(pause)
             pause = min(2 * pause, _BUSY_LONGEST_SECONDS)
 

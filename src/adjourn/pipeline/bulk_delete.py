@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
@@ -17,17 +18,18 @@ from uuid import UUID, uuid5
 import msgspec
 
 from adjourn import errors, runtime
-from adjourn.errors import InvalidRequest, NotSupported
+from adjourn.errors import InvalidRequest, NotSupported, PrivilegeDenied
 from adjourn.jobs import queue, recurrence_rule
 from adjourn.jobs.model import BULK_DELETE, NewJob
 from adjourn.metadata import values
 from adjourn.metadata.model import Catalog, Reference, Table
 from adjourn.metadata.privileges import BULK_DELETE as PRIVILEGE
+from adjourn.metadata.privileges import Depth
 from adjourn.pipeline import access, core, system_jobs, validate
 from adjourn.pipeline.call import Request
 from adjourn.pipeline.prepared import Message, Prepared
 from adjourn.pipeline.record import Record
-from adjourn.query import expression, fetchxml, result, write
+from adjourn.query import expression, fetchxml, result, security, write
 from adjourn.query.compile import compile
 from adjourn.query.print_fetchxml import print_fetchxml
 from adjourn.query.resolve import resolve
@@ -44,7 +46,8 @@ REQUIRED = (
     "QuerySet", "JobName", "SendEmailNotification", "ToRecipients", "CCRecipients", "RecurrencePattern", "StartDateTime",
 )  # fmt: skip
 OPTIONAL = ("SourceImportId", "RunNow", "Options")
-OPTIONS = ("CanRecoverDeletedRecords", "RunJobForSandbox")
+FAST = "RunJobForSandbox"
+OPTIONS = ("CanRecoverDeletedRecords", FAST)
 QUERIES_MAX = 100
 """In one QuerySet."""
 RECIPIENTS_MAX = 100
@@ -148,8 +151,22 @@ def counted(query: Query, catalog: Catalog, caller: Caller, reader: Reader, now:
 # The messages
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A BulkDelete's parameters, understood."""
+
+    tables: tuple[str, ...]
+    order: Order
+    name: str
+    start: datetime
+    pattern: str | None
+
+
 def _prepare(catalog: Catalog, request: Request) -> Prepared:
-    given = request.parameters
+    return Prepared(None, None, dict(request.parameters), _asked(catalog, request.parameters))
+
+
+def _asked(catalog: Catalog, given: Mapping[str, Any]) -> _Asked:
     validate.parameters(NAME, given, REQUIRED, OPTIONAL)
     for name in REQUIRED:
         if given[name] is None:
@@ -185,28 +202,33 @@ def _prepare(catalog: Catalog, request: Request) -> Prepared:
         now,
         _options(given.get("Options")),
     )
-    inputs = {**given, "QuerySet": queries, "StartDateTime": start, "Order": order}
-    return Prepared(None, None, inputs)
+    return _Asked(tuple({query.table: None for query in queries}), order, name, start, pattern or None)
 
 
 def _perform(flow: Flow) -> dict[str, Any]:
-    inputs = flow.inputs
-    queries: Sequence[Query] = inputs["QuerySet"]
-    order: Order = inputs["Order"]
+    asked: _Asked = flow.prepared.derived
+    if any(flow.prepared.inputs.get(name) is not value for name, value in flow.inputs.items()):
+        asked = _asked(flow.catalog, flow.inputs)  # a step has changed something
     if not flow.privileged:
-        for query in queries:
+        for table in asked.tables:
             for kind in ("Delete", "Read"):
-                access.able(flow.call.caller, flow.catalog, kind, flow.catalog.table(query.table))
-    for recipient in order.recipients:
+                access.able(flow.call.caller, flow.catalog, kind, flow.catalog.table(table))
+    if asked.order.Options.get(FAST) and not flow.call.caller.is_administrator:
+        raise PrivilegeDenied(
+            f"Only a system administrator may leave out the steps of what is deleted ('{FAST}' of 'Options'): they may be "
+            "the checks that protect it."
+        )
+    if asked.order.RunNow:
+        jobs = flow.catalog.table(system_jobs.TABLE)
+        if security.depth_of(flow.call.caller, jobs.guard.needed("Delete").name) is not Depth.GLOBAL:
+            raise security.denied(flow.call.caller, jobs.guard.needed("Delete"), jobs)
+    for recipient in asked.order.recipients:
         if not write.exists(flow.tx, flow.catalog.table(recipient.table), recipient.id):
             raise InvalidRequest(
                 f"There is no {recipient.table} {recipient.id} to send an e-mail to.", code=INVALID_RECIPIENT
             )
-    pattern = inputs["RecurrencePattern"] or None
-    start: datetime | None = inputs["StartDateTime"]
-    if order.RunNow:
-        start = None
-    return {"JobId": make(flow, order, inputs["JobName"], start, pattern)}
+    start = None if asked.order.RunNow else asked.start
+    return {"JobId": make(flow, asked.order, asked.name, start, asked.pattern)}
 
 
 def make(flow: Flow, order: Order, name: str, start: datetime | None, pattern: str | None) -> UUID:
@@ -242,13 +264,12 @@ def make(flow: Flow, order: Order, name: str, start: datetime | None, pattern: s
 
 def _prepare_count(catalog: Catalog, request: Request) -> Prepared:
     validate.parameters(COUNT, request.parameters, ("QuerySet",), ())
-    return Prepared(None, None, {"QuerySet": queries_of(request.parameters["QuerySet"], catalog)})
+    return Prepared(None, None, dict(request.parameters), queries_of(request.parameters["QuerySet"], catalog))
 
 
 def _perform_count(flow: Flow) -> dict[str, Any]:
     counts = [
-        counted(query, flow.catalog, flow.call.caller, flow.reader, flow.reader.now)
-        for query in flow.inputs["QuerySet"]
+        counted(query, flow.catalog, flow.call.caller, flow.reader, flow.reader.now) for query in flow.prepared.derived
     ]
     return {"Count": sum(counts), "Counts": counts}
 

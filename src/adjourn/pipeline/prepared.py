@@ -23,6 +23,8 @@ class Prepared:
     inputs: Mapping[str, Any]
     bound: bool = False
     """A message of one's own that is called on the record: whoever calls it must be able to read the record."""
+    derived: Any = None
+    """What a message's `prepare` worked out of the inputs, so that `perform` need not do it again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,16 +62,8 @@ EXECUTE_ASYNC_PARAMETERS = (
 def names(service: Service) -> list[str]:
     """Everything that can be called without a record."""
     own = (name for name, info in service.messages().items() if info.table is None)
-    return [
-        *FUNCTIONS,
-        METADATA_CHANGES,
-        EXECUTE_ASYNC,
-        CREATE_ENTITIES,
-        search.NAME,
-        *file_blocks.ACTIONS,
-        *bulk_delete.ACTIONS,
-        *own,
-    ]
+    ours = (METADATA_CHANGES, EXECUTE_ASYNC, CREATE_ENTITIES, search.NAME)
+    return [*FUNCTIONS, *ours, *file_blocks.ACTIONS, *bulk_delete.ACTIONS, *own]
 
 
 def described(service: Service) -> list[MessageInfo]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -207,3 +208,43 @@ def test_an_order_of_many_ids_goes_to_a_file_and_is_carried_out(
     assert (job["datablobid"] is not None, job["data"]) == (True, None)
     drain(service)
     assert http.get(f"asyncoperations({answer.json()['JobId']})").json()["friendlymessage"] == "1 deleted."
+
+
+@pytest.mark.requirement("M98")
+@pytest.mark.requirement("M99")
+@pytest.mark.requirement("M205")
+def test_a_recurring_clean_up_over_http(service: Service, http: httpx.Client) -> None:
+    """The specification's own practice. The values are set by the message; a row with them cannot be created."""
+    service.register("tests.support.worker_plugins")
+    succeeded = {
+        "AttributeName": "statuscode",
+        "Operator": "Equal",
+        "Values": [{"Value": "30", "Type": "System.Int32"}],
+    }
+    jobs = {"EntityName": "asyncoperation", "Criteria": {"Conditions": [succeeded]}}
+    start = datetime(2030, 1, 1, 5, 30, tzinfo=UTC)
+    sent = body(QuerySet=[jobs], RecurrencePattern="FREQ=DAILY;", StartDateTime="2030-01-01T05:30:00Z")
+    schedule = http.post("BulkDelete", json=sent).json()["JobId"]
+    found = http.get(f"asyncoperations({schedule})?$select=recurrencepattern,recurrencestarttime,statecode").json()
+    assert (found["recurrencepattern"], found["recurrencestarttime"], found["statecode"]) == (
+        "FREQ=DAILY;",
+        "2030-01-01T05:30:00Z",
+        1,
+    )
+    assert error_of(http.post("asyncoperations", json={"recurrencepattern": "FREQ=DAILY;"}))[:2] == (405, "0x80040315")
+    for message in ("quick", "raises"):
+        assert (
+            http.post("ExecuteAsync", json={"MessageName": message, "InputParameters": {"text": "x"}}).status_code
+            == 200
+        )
+    drain(service)
+    drain(service, start)
+    left = http.get("asyncoperations?$select=name,statuscode,operationtype&$orderby=operationtype").json()["value"]
+    assert [(row["operationtype"], row["statuscode"]) for row in left] == [(13, 10), (23, 30), (54, 31)]
+    rows = http.get(f"asyncoperations({schedule})/AsyncOperation_BulkDeleteOperation").json()["value"]
+    assert [(row["isrecurring"], row["nextrun"], row["successcount"]) for row in rows] == [
+        (True, "2030-01-02T05:30:00Z", 1)
+    ]
+    assert http.patch(f"asyncoperations({schedule})", json={"recurrencepattern": "FREQ=WEEKLY;"}).status_code == 204
+    assert http.patch(f"asyncoperations({schedule})", json={"statecode": 3}).status_code == 204
+    assert http.get(f"bulkdeleteoperations({rows[0]['bulkdeleteoperationid']})").json()["statuscode"] == 32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -9,12 +10,18 @@ from uuid import UUID
 import pytest
 from tests.support import worker_plugins
 
+from adjourn import config
 from adjourn.client import Client
 from adjourn.errors import NotFound
+from adjourn.jobs import queue
+from adjourn.jobs.model import Succeeded
+from adjourn.operations import prepare
 from adjourn.pipeline.call import Call, Request
+from adjourn.pipeline.record import Record
 from adjourn.service import Service
 from adjourn.store import faults
 from adjourn.store.contract import Store
+from adjourn.worker import own_jobs
 from adjourn.worker.inline import drain
 
 
@@ -246,3 +253,42 @@ def test_fast_delete_runs_no_steps(service: Service, org: Client) -> None:
     drain(service)
     assert names(org) == []
     assert org.retrieve_multiple("asyncoperations?$filter=operationtype eq 1") == []
+
+
+def test_an_order_passes_the_pipeline(service: Service, org: Client) -> None:
+    """Steps on the message see its parameters, and may change them."""
+    service.register("tests.support.order_plugins")
+    job = bulk_delete(org, query("account"), JobName="to be renamed")
+    drain(service)
+    assert org.retrieve("asyncoperation", job)["name"] == "renamed by a step"
+    after = org.retrieve_multiple("asyncoperations?$filter=name eq 'After an order'")
+    assert [row["statuscode"] for row in after] == [30]
+
+
+def test_an_email_that_is_refused_does_not_fail_the_job(service: Service, org: Client) -> None:
+    service.register("tests.support.order_plugins")
+    org.create("account", {"name": "a"})
+    me = config.ADMIN_USER_ID
+    job = bulk_delete(org, query("account"), JobName="unspeakable", SendEmailNotification=True, ToRecipients=[me])
+    drain(service)
+    assert org.retrieve("asyncoperation", job)["statuscode"] == 30
+    assert (names(org), org.retrieve_multiple("emails")) == ([], [])
+
+
+def test_it_takes_no_more_than_four_times_as_long_as_deleting_one_by_one(sqlite_store: Store) -> None:
+    """With two steps each. It takes half as long, because many rows share a commit (benchmarks/bulk.py)."""
+    service = Service(sqlite_store)
+    service.register("tests.support.bulk_steps")
+    org = service.client(Call(caller=service.administrator()))
+    made = [Record("account", None, {"name": f"a{place}"}) for place in range(100)]
+    singly = org.execute(Request("CreateMultiple", {"Targets": made}))["Ids"]
+    began = time.perf_counter()
+    for each in singly:
+        org.delete("account", each)
+    one_by_one = time.perf_counter() - began
+    org.execute(Request("CreateMultiple", {"Targets": made}))
+    bulk_delete(org, query("account"))
+    job = service.store.write(lambda tx: queue.claim(tx, operation_types=(13,), limit=1, worker="w"))[0]
+    began = time.perf_counter()
+    assert own_jobs.run(service, job, prepare(job, service), lambda: False) == Succeeded("100 deleted.")
+    assert time.perf_counter() - began < 4 * one_by_one

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
 
 import pytest
 from tests.flows.operations.test_bulk_delete import bulk_delete, names, operation, query
 
 from adjourn import runtime
 from adjourn.client import Client
-from adjourn.errors import Busy
+from adjourn.errors import Busy, InvalidRequest
 from adjourn.jobs import explain, queue
-from adjourn.jobs.model import Continue, Settlement
+from adjourn.jobs.model import Continue, Settlement, Succeeded
+from adjourn.metadata.model import Reference
 from adjourn.operations import chunks, prepare
+from adjourn.operations.chunks import Chunk, Item, Progress
 from adjourn.pipeline.call import Call
 from adjourn.service import Service
 from adjourn.store import faults
-from adjourn.store.contract import Store
+from adjourn.store.contract import Reader, Store
 from adjourn.worker import own_jobs
 from adjourn.worker.inline import drain
 
@@ -217,3 +223,95 @@ def test_a_run_without_its_lease_writes_nothing_more(service: Service, org: Clie
     assert names(org) == ["a2", "a3"]
     drain(service)
     assert (names(org), operation(org, job_id)["successcount"]) == ([], 4)
+
+
+class Renames:
+    """An operation of the tests: each account gets a new name in two writes; some are refused after the first."""
+
+    def __init__(self, ids: list[UUID], together: int) -> None:
+        self.ids = ids
+        self.size = together
+        self.refused: list[UUID] = []
+        self.kept: list[int] = []
+
+    def total(self, reader: Reader, progress: Progress) -> int:
+        return len(self.ids)
+
+    def next(self, reader: Reader, progress: Progress, position: Any, limit: int) -> list[Item]:
+        start = position or 0
+        return [Item(Reference("account", self.ids[place]), place + 1) for place in range(start, len(self.ids))][:limit]
+
+    def standing(self, chunk: Chunk, progress: Progress, items: Sequence[Item]) -> set[Reference]:
+        return {item.record for item in items}
+
+    def together(self, chunk: Chunk, items: Sequence[Item]) -> int:
+        return self.size
+
+    def apply(self, chunk: Chunk, items: Sequence[Item]) -> None:
+        org = chunk.service.client(chunk.call)
+        for item in items:
+            name = str(org.retrieve("account", item.record.id, ["name"])["name"])
+            org.update("account", item.record.id, {"description": "half done"})
+            if name == "a2":
+                raise InvalidRequest("a2 keeps its name")
+            org.update("account", item.record.id, {"name": f"new {name}", "description": None})
+
+    def failed(self, chunk: Chunk, item: Item, error: Exception) -> None:
+        self.refused.append(item.record.id)
+
+    def keep(self, chunk: Chunk, progress: Progress) -> None:
+        self.kept.append(progress.done)
+
+    def finish(self, chunk: Chunk, progress: Progress) -> None:
+        self.kept.append(-1)
+
+    def told(self, progress: Progress) -> str:
+        return f"{progress.done} renamed, {progress.failed} not"
+
+
+@pytest.mark.parametrize("together", [1, 3])
+def test_what_a_refused_row_had_written_is_undone_alone(service: Service, org: Client, together: int) -> None:
+    """Whether it stood in a savepoint of its own, or with others, which are then done singly."""
+    accounts(org, 5)
+    ids = [row.id for row in org.retrieve_multiple("accounts?$select=name&$orderby=name") if row.id is not None]
+    bulk_delete(org, query("account"))
+    job = service.store.write(lambda tx: queue.claim(tx, operation_types=(13,), limit=1, worker="w"))[0]
+    operation_ = Renames(ids, together)
+    outcome = chunks.run(service, job, Call(caller=service.administrator()), operation_)
+    assert outcome == Succeeded("4 renamed, 1 not")
+    assert names(org) == ["a2", "new a0", "new a1", "new a3", "new a4"]
+    assert [row["description"] for row in org.retrieve_multiple("accounts?$select=description")] == [None] * 5
+    assert (operation_.refused, operation_.kept[-1]) == ([ids[2]], -1)
+
+
+class Slow(Renames):
+    """Ten milliseconds a row."""
+
+    def apply(self, chunk: Chunk, items: Sequence[Item]) -> None:
+        time.sleep(0.01)
+        super().apply(chunk, items)
+
+
+def test_whoever_waits_for_the_writer_need_not_wait_for_a_whole_chunk(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunks, "CHUNK_SECONDS", 60.0)
+    service = Service(sqlite_store)
+    org = service.client(Call(caller=service.administrator()))
+    accounts(org, 40)
+    ids = [row.id for row in org.retrieve_multiple("accounts?$select=name") if row.id is not None]
+    bulk_delete(org, query("account"))
+    job = service.store.write(lambda tx: queue.claim(tx, operation_types=(13,), limit=1, worker="w"))[0]
+    operation_ = Slow(ids, 1)
+    running = threading.Thread(target=chunks.run, args=(service, job, Call(caller=service.administrator()), operation_))
+    running.start()
+    waits = []
+    while running.is_alive():
+        began = time.perf_counter()
+        org.create("task", {"subject": "waits"})
+        waits.append(time.perf_counter() - began)
+        time.sleep(0.05)
+    running.join()
+    # Alone the 40 rows would be two chunks of 20, of 0.2 s each.
+    assert len(operation_.kept) > 5
+    assert sorted(waits)[len(waits) // 2] < 0.15

@@ -93,6 +93,18 @@ def lost_bytes(service: Service, org: Client) -> None:
     service.store.write(lambda tx: tx.delete_files([file_id]))
 
 
+def grown(service: Service, org: Client) -> None:
+    """Data that was under the limit when its job was made."""
+    job = org.enqueue(worker_plugins.quick.request("small"))
+    execute(
+        service,
+        "UPDATE asyncoperationtext SET data = :data WHERE asyncoperationsequence = "
+        "(SELECT sequence FROM asyncoperation WHERE asyncoperationid = :id)",
+        data='{"text":"' + "ä" * 500 + '"}',
+        id=str(job),
+    )
+
+
 KINDS: dict[str, Callable[[Service, Client], None]] = {
     "long text without its job": text,
     "history without its job": history,
@@ -108,6 +120,7 @@ KINDS: dict[str, Callable[[Service, Client], None]] = {
     "fileattachment that no job names": attachment,
     "job that names a file which does not exist": named_file,
     orphans.LOST_BYTES: lost_bytes,
+    orphans.OVERSIZED: grown,
 }
 
 
@@ -129,7 +142,7 @@ def test_one_of_each_kind_is_found_and_mended(service: Service, org: Client, kin
 
 def test_there_is_a_test_for_every_kind(service: Service) -> None:
     known = [kind.name for kind in orphan_statements.kinds(service.store.dialect)]
-    assert [*known, orphans.LOST_BYTES] == list(KINDS)
+    assert [*known, orphans.LOST_BYTES, orphans.OVERSIZED] == list(KINDS)
 
 
 def test_a_file_that_nobody_mentions_is_swept(sqlite_store: Store, sqlite_url: str) -> None:
@@ -139,6 +152,20 @@ def test_a_file_that_nobody_mentions_is_swept(sqlite_store: Store, sqlite_url: s
     (folder / NOBODY).write_bytes(b"left")
     scan(service, datetime.now(UTC))
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.requirement("M153")
+def test_data_that_has_grown_over_the_limit_goes_into_a_file_and_its_job_runs(service: Service, org: Client) -> None:
+    grown(service, org)
+    scan(service, datetime.now(UTC))
+    job = org.retrieve_multiple("asyncoperations?$filter=name eq 'quick'&$select=datablobid,data")[0]
+    assert (job["datablobid"] is not None, job["data"]) == (True, None)
+    drain(service)
+    found = org.retrieve("asyncoperation", job["asyncoperationid"])
+    assert (found["statuscode"], found["friendlymessage"]) == (30, "did " + "ä" * 500)
+    org.delete("asyncoperation", job["asyncoperationid"])
+    assert org.retrieve_multiple("fileattachments") == []
+    assert service.store.space().files == 0
 
 
 def test_many_orphans_are_mended_a_few_at_a_time(
