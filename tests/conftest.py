@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
 from tests.support import postgres
 
@@ -25,6 +26,15 @@ DIALECTS = ("sqlite", "postgres")
 settings.register_profile("repeatable", derandomize=True)
 settings.register_profile("exploring", derandomize=False)
 settings.load_profile(os.environ.get("ADJOURN_HYPOTHESIS", "repeatable"))
+
+# As the service's own logs: a traceback with the values of all variables, structlog's default where the package rich is
+# installed, takes seconds.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 @pytest.fixture(scope="session")

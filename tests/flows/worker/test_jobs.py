@@ -129,7 +129,8 @@ def test_a_running_job_is_canceled_at_its_checkpoint_or_await(org: Client, super
 
 
 def test_a_job_over_its_time_limit_is_failed_and_the_others_run_on(service: Service, org: Client, start: Start) -> None:
-    start(concurrency=2, job_seconds_max=0.5)
+    # The job afterwards has as long, in a process that only starts.
+    start(concurrency=2, job_seconds_max=2)
     stuck = org.enqueue(plugins.sleepy.request(60))
     done = completed(org, stuck, seconds=15)
     assert (done["statuscode"], "longer than" in done["friendlymessage"]) == (31, True)
