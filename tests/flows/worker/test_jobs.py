@@ -137,7 +137,8 @@ def test_a_job_over_its_time_limit_is_failed_and_the_others_run_on(service: Serv
     assert completed(org, org.enqueue(plugins.quick.request("after")))["statuscode"] == 30
 
 
-def test_stopping_gives_jobs_back(service: Service, org: Client, start: Start) -> None:
+def test_stopping_gives_jobs_back(service: Service, org: Client, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adjourn.worker.supervisor._STOP_SECONDS", 0.5)
     supervisor = start(concurrency=2)
     job = org.enqueue(plugins.sleepy.request(60))
     until(org, job, lambda found: found["statuscode"] == 20)
