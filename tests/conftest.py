@@ -16,6 +16,7 @@ import pytest
 import structlog
 from hypothesis import settings
 from tests.support import postgres
+from tests.support.machine import Machine, watched
 
 from adjourn.service import Service
 from adjourn.store import open_store
@@ -100,6 +101,13 @@ def sqlite_store(sqlite_url: str) -> Iterator[Store]:
 def postgres_store(postgres_url: str) -> Iterator[Store]:
     """The same on PostgreSQL."""
     yield from _opened(postgres_url)
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    """How busy the machine is during the test: bounds in milliseconds hold times its slowness."""
+    with watched() as found:
+        yield found
 
 
 def _opened(url: str) -> Iterator[Store]:

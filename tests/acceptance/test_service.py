@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.support.listening import client
+from tests.support.machine import Machine
 from tests.support.serving import LOCKED_JOBS, OPEN_JOBS, ROOT, TOKEN, serving
 
 PLUGINS = ("--plugins", "tests.support.worker_plugins")
@@ -20,13 +21,13 @@ PLUGINS = ("--plugins", "tests.support.worker_plugins")
 
 @pytest.mark.alone
 @pytest.mark.requirement("M01")
-def test_long_work_leaves_the_core_operation(database_url: str, tmp_path: Path) -> None:
+def test_long_work_leaves_the_core_operation(database_url: str, machine: Machine) -> None:
     with serving(database_url, "--plugins", "tests.support.slow_plugins") as service:
         service.http.post("accounts", json={"name": "warm"})
         began = time.monotonic()
         created = service.http.post("accounts", json={"name": "m"})
         assert created.status_code == 204
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 0.5 * machine.slowness()
         account = created.headers["OData-EntityId"][-37:-1]
         path = f"asyncoperations?$filter=_regardingobjectid_value eq {account}&$select=statecode,statuscode"
         seen = set()
@@ -93,7 +94,7 @@ def test_waiting_jobs_run_when_the_service_starts(database_url: str) -> None:
 
 
 @pytest.mark.alone
-def test_another_process_s_enqueue_is_picked_up_within_50_milliseconds(sqlite_url: str) -> None:
+def test_another_process_s_enqueue_is_picked_up_within_50_milliseconds(sqlite_url: str, machine: Machine) -> None:
     script = (
         "import sys, adjourn\nfrom tests.support.worker_plugins import quick\n"
         "with adjourn.Organization(sys.argv[1]) as org:\n    print(org.enqueue(quick.request('other')))\n"
@@ -107,8 +108,8 @@ def test_another_process_s_enqueue_is_picked_up_within_50_milliseconds(sqlite_ur
         service.until(OPEN_JOBS, 0)
         found = service.http.get(f"asyncoperations({job})?$select=createdon,startedon").json()
     created, started = (float(found[name].rpartition(":")[2].rstrip("Z")) for name in ("createdon", "startedon"))
-    # The bound is 50 ms on a quiet machine; a test run shares two cores with itself.
-    assert (started - created) % 60 < 0.25
+    # The bound is 50 ms on a quiet machine; one look may fall into a moment at which it is not.
+    assert (started - created) % 60 < 0.25 * machine.slowness(90)
 
 
 def test_a_second_serve_on_one_file_is_refused_by_name(sqlite_url: str) -> None:
