@@ -11,10 +11,11 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from tests.support import postgres
 from tests.support.machine import Machine, watched
 
@@ -25,8 +26,10 @@ from adjourn.store.contract import Store
 DIALECTS = ("sqlite", "postgres")
 
 # The test run asks the same of every commit, so that a red one is the commit's fault; `make fuzz` explores.
-settings.register_profile("repeatable", derandomize=True)
-settings.register_profile("exploring", derandomize=False)
+# How long an example takes, or its making, says something about the machine only.
+BUSY: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("repeatable", derandomize=True, **BUSY)
+settings.register_profile("exploring", derandomize=False, **BUSY)
 settings.load_profile(os.environ.get("ADJOURN_HYPOTHESIS", "repeatable"))
 
 # As the service's own logs: a traceback with the values of all variables, structlog's default where the package rich is
