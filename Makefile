@@ -41,9 +41,11 @@ $(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package-lock.json $(VENV)
 run: $(VENV)/installed  ## start the service with the demo organization
 	$(BIN)/adjourn serve --database '$(DATABASE)' --http '$(HTTP)' --demo
 
-# First a file at a time to each of TEST_PROCESSES, then what measures time: nothing may run beside that.
+# First a file at a time to each of TEST_PROCESSES, then what measures time: nothing may run beside that. The tests start
+# hundreds of processes; where Python may not write its bytecode, each would compile everything anew.
 test: check $(CLIENTS)/node_modules/.package-lock.json  ## check, then run all tests but the long suites
-	$(BIN)/python -m pytest -m 'not long and not alone' -n $(TEST_PROCESSES) --dist loadfile --durations 10 $(PYTEST_OPTIONS)
+	-@$(BIN)/python -m compileall -q src
+	$(BIN)/python -m pytest -m 'not long and not alone' -n $(TEST_PROCESSES) --maxprocesses 8 --dist loadfile --durations 10 $(PYTEST_OPTIONS)
 	$(BIN)/python -m pytest -m 'alone and not long' --durations 10 $(PYTEST_OPTIONS)
 
 check: $(VENV)/installed-test  ## lint, types, import direction

@@ -6,14 +6,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import settings
+import structlog
+from hypothesis import HealthCheck, settings
 from tests.support import postgres
+from tests.support.machine import Machine, watched
 
 from adjourn.service import Service
 from adjourn.store import open_store
@@ -22,9 +26,26 @@ from adjourn.store.contract import Store
 DIALECTS = ("sqlite", "postgres")
 
 # The test run asks the same of every commit, so that a red one is the commit's fault; `make fuzz` explores.
-settings.register_profile("repeatable", derandomize=True)
-settings.register_profile("exploring", derandomize=False)
+# How long an example takes, or its making, says something about the machine only.
+BUSY: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("repeatable", derandomize=True, **BUSY)
+settings.register_profile("exploring", derandomize=False, **BUSY)
 settings.load_profile(os.environ.get("ADJOURN_HYPOTHESIS", "repeatable"))
+
+# As the service's own logs: a traceback with the values of all variables, structlog's default where the package rich is
+# installed, takes seconds.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
+
+
+def pytest_collection_finish() -> None:
+    """The thousands of tests that were found are no garbage: no collection looks at them again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -83,6 +104,13 @@ def sqlite_store(sqlite_url: str) -> Iterator[Store]:
 def postgres_store(postgres_url: str) -> Iterator[Store]:
     """The same on PostgreSQL."""
     yield from _opened(postgres_url)
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    """How busy the machine is during the test: bounds in milliseconds hold times its slowness."""
+    with watched() as found:
+        yield found
 
 
 def _opened(url: str) -> Iterator[Store]:

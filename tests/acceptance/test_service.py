@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 from tests.support.listening import client
-from tests.support.serving import OPEN_JOBS, ROOT, TOKEN, serving
+from tests.support.machine import Machine
+from tests.support.serving import LOCKED_JOBS, OPEN_JOBS, ROOT, TOKEN, serving
 
 PLUGINS = ("--plugins", "tests.support.worker_plugins")
 
 
 @pytest.mark.alone
 @pytest.mark.requirement("M01")
-def test_long_work_leaves_the_core_operation(database_url: str, tmp_path: Path) -> None:
+def test_long_work_leaves_the_core_operation(database_url: str, machine: Machine) -> None:
     with serving(database_url, "--plugins", "tests.support.slow_plugins") as service:
         service.http.post("accounts", json={"name": "warm"})
         began = time.monotonic()
         created = service.http.post("accounts", json={"name": "m"})
         assert created.status_code == 204
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 0.5 * machine.slowness()
         account = created.headers["OData-EntityId"][-37:-1]
         path = f"asyncoperations?$filter=_regardingobjectid_value eq {account}&$select=statecode,statuscode"
         seen = set()
@@ -90,7 +94,7 @@ def test_waiting_jobs_run_when_the_service_starts(database_url: str) -> None:
 
 
 @pytest.mark.alone
-def test_another_process_s_enqueue_is_picked_up_within_50_milliseconds(sqlite_url: str) -> None:
+def test_another_process_s_enqueue_is_picked_up_within_50_milliseconds(sqlite_url: str, machine: Machine) -> None:
     script = (
         "import sys, adjourn\nfrom tests.support.worker_plugins import quick\n"
         "with adjourn.Organization(sys.argv[1]) as org:\n    print(org.enqueue(quick.request('other')))\n"
@@ -104,8 +108,8 @@ def test_another_process_s_enqueue_is_picked_up_within_50_milliseconds(sqlite_ur
         service.until(OPEN_JOBS, 0)
         found = service.http.get(f"asyncoperations({job})?$select=createdon,startedon").json()
     created, started = (float(found[name].rpartition(":")[2].rstrip("Z")) for name in ("createdon", "startedon"))
-    # The bound is 50 ms on a quiet machine; a test run shares two cores with itself.
-    assert (started - created) % 60 < 0.25
+    # The bound is 50 ms on a quiet machine; one look may fall into a moment at which it is not.
+    assert (started - created) % 60 < 0.25 * machine.slowness(90)
 
 
 def test_a_second_serve_on_one_file_is_refused_by_name(sqlite_url: str) -> None:
@@ -167,30 +171,53 @@ def create_accounts(url: str, count: int) -> None:
 
 
 @pytest.mark.alone
+def test_computing_handlers_leave_http_responsive(database_url: str, tmp_path: Path) -> None:
+    """The usual request: of the slowest in a hundred a few seconds on a shared machine say nothing."""
+    assert max(slowdowns(database_url, tmp_path, rounds=5, requests=40, percentile=50)) <= 3
+
+
+@pytest.mark.alone
 @pytest.mark.long
 @pytest.mark.requirement("M02")
-def test_computing_handlers_leave_http_and_pick_up_responsive(database_url: str) -> None:
-    with serving(database_url, *PLUGINS) as service:
+def test_computing_handlers_leave_http_responsive_for_a_minute(database_url: str, tmp_path: Path) -> None:
+    assert max(slowdowns(database_url, tmp_path, rounds=9, requests=200, percentile=99)) <= 3
+
+
+def slowdowns(url: str, folder: Path, *, rounds: int, requests: int, percentile: int) -> list[float]:
+    """By which factor four computing handlers slow reading and writing down, at a percentile of the requests' times.
+
+    Each round measures both, one right after the other, and the medians over the rounds are compared: what else the machine
+    does for a while falls on both, or on a round that does not count.
+    """
+    with serving(url, *PLUGINS) as service:
         http = service.http
 
-        def p99(act: object, times: int = 200) -> float:
+        def slow(act: Callable[[], httpx.Response]) -> float:
             taken = []
-            for _ in range(times):
+            for _ in range(requests):
                 began = time.monotonic()
-                assert act().status_code in (200, 204)  # type: ignore[operator]
+                assert act().status_code in (200, 204)
                 taken.append(time.monotonic() - began)
-            return sorted(taken)[int(times * 0.99)]
+            return statistics.quantiles(taken, n=100, method="inclusive")[percentile - 1]
 
-        for index in range(50):
-            http.post("accounts", json={"name": f"warm {index}"})
-        service.until(OPEN_JOBS, 0)
         acts = (lambda: http.get("accounts?$top=50"), lambda: http.post("accounts", json={"name": "m"}))
-        idle = [p99(act) for act in acts]
-        service.until(OPEN_JOBS, 0)
-        for _ in range(4):
-            http.post("ExecuteAsync", json={"MessageName": "burn", "InputParameters": {"seconds": 60}})
-        time.sleep(1)
-        busy = [p99(act) for act in acts]
-        print(f"p99 idle {idle}, with four computing handlers {busy}")
-        for before, during in zip(idle, busy, strict=True):
-            assert during <= 3 * before
+        for _ in range(50):
+            acts[1]()
+        idle: list[list[float]] = []
+        busy: list[list[float]] = []
+        for number in range(rounds):
+            service.until(OPEN_JOBS, 0)
+            idle.append([slow(act) for act in acts])
+            service.until(OPEN_JOBS, 0)
+            end = folder / str(number)
+            for _ in range(4):
+                http.post("ExecuteAsync", json={"MessageName": "burn_until", "InputParameters": {"path": str(end)}})
+            service.until(LOCKED_JOBS, 4)
+            time.sleep(0.2)
+            busy.append([slow(act) for act in acts])
+            end.touch()
+        print(f"idle {idle}, with four computing handlers {busy}")
+        return [
+            statistics.median(during) / statistics.median(before)
+            for before, during in zip(zip(*idle, strict=True), zip(*busy, strict=True), strict=True)
+        ]

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from tests.support.serving import ROOT, Serving
@@ -43,7 +44,9 @@ def test_the_python_sample_runs_in_an_empty_file_and_has_at_most_15_lines(tmp_pa
     result = subprocess.run(
         [sys.executable, "sample.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
-    assert (result.returncode, result.stdout.strip()) == (0, "Hello, Ada!"), result.stderr
+    assert result.returncode == 0, result.stderr
+    # On a busy machine there may be lines before it: the log of a unit that took long.
+    assert result.stdout.splitlines()[-1] == "Hello, Ada!"
 
 
 def test_the_step_sample_registers(tmp_path: Path) -> None:
@@ -63,8 +66,13 @@ def test_the_first_job_with_curl(tmp_path: Path) -> None:
     try:
         script = blocks("sh")[1].replace("127.0.0.1:8080", f"127.0.0.1:{service.port}")
         # Between the two requests the README says "a moment later".
-        script = script.replace("# its job", "sleep 2\n# its job")
-        out = shell(script, tmp_path)
+        names, _, _ = script.partition("\n\n")
+        create, _, look = script.partition("# its job")
+        out = shell(create, tmp_path)
+        deadline = time.monotonic() + 60
+        while "Succeeded" not in shell(".venv/bin/adjourn jobs list --limit 1", tmp_path):
+            assert time.monotonic() < deadline
+        out += shell(f"{names}\n# its job{look}", tmp_path)
         assert re.search(r"accounts\([0-9a-f-]{36}\)", out)
         assert '"statuscode@OData.Community.Display.V1.FormattedValue":"Succeeded"' in out
         assert '"friendlymessage":"A task was created."' in out

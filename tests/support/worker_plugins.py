@@ -37,6 +37,14 @@ def burn(seconds: float) -> None:
 
 
 @adjourn.message
+def burn_until(path: str) -> None:
+    """Compute in pure Python until a file is there."""
+    while not Path(path).exists():
+        for _ in range(100):
+            sum(range(1000))
+
+
+@adjourn.message
 def raises(text: str) -> None:
     raise ValueError(text)
 

@@ -13,11 +13,11 @@ import click
 import structlog
 
 from adjourn import config, runtime
-from adjourn.cli.logs import configure_logs
 from adjourn.cli.options import address, database_option, optional_address
 from adjourn.errors import InvalidRequest
 from adjourn.operations import platform, retention
 from adjourn.runtime import memory
+from adjourn.runtime.logs import configure_logs
 from adjourn.service import Service
 from adjourn.store import sqlite_path
 from adjourn.worker.supervisor import Supervisor

@@ -34,6 +34,7 @@ from adjourn.pipeline.code import handler_of, resolve
 from adjourn.pipeline.context import Context
 from adjourn.pipeline.record import Record
 from adjourn.query.metadata_documents import additions
+from adjourn.runtime.logs import configure_logs
 from adjourn.store import faults
 from adjourn.worker import protocol, tree
 from adjourn.worker.protocol import Answer, Ask, Channel, Done, Interrupt, Metadata, Ready, Run, Traced, Work
@@ -303,6 +304,7 @@ def _ended(error: BaseException) -> Outcome:
 
 def main() -> None:
     """`python -m adjourn.worker.executor FD CONCURRENCY`: started by a supervisor, with its end of the socketpair."""
+    configure_logs()
     sys.setswitchinterval(_SWITCH_SECONDS)
     sys.path.insert(0, os.getcwd())
     connection = socket.socket(fileno=int(sys.argv[1]))

@@ -119,6 +119,7 @@ def test_a_turn_held_by_another_process_is_busy_and_names_it(
         sqlite_store.write(lambda tx: letters.add(tx, "a"))
 
 
+@pytest.mark.alone
 def test_two_processes_write_one_file_by_turns(
     sqlite_store: Store, sqlite_url: str, other_process: Callable[..., Any], letters: Any
 ) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.support.machine import Machine
 
 from adjourn import runtime
 from adjourn.store import open_store
@@ -38,7 +39,7 @@ def test_a_wake_up_rings_in_the_same_process_at_once(store: Store) -> None:
 
 @pytest.mark.alone
 def test_another_process_is_heard_within_50_ms(
-    store: Store, database_url: str, other_process: Callable[..., Any]
+    store: Store, database_url: str, other_process: Callable[..., Any], machine: Machine
 ) -> None:
     rung = threading.Event()
     moments: list[float] = []
@@ -62,7 +63,7 @@ def test_another_process_is_heard_within_50_ms(
         delays.append(moments[0] - committed)
         runtime.sleep(0.03)
     # The median: the machine may be busy with something else for a moment.
-    assert sorted(delays)[4] < 0.05, delays
+    assert sorted(delays)[4] < 0.05 * machine.slowness(), delays
 
 
 @pytest.mark.alone

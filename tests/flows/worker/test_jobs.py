@@ -129,14 +129,16 @@ def test_a_running_job_is_canceled_at_its_checkpoint_or_await(org: Client, super
 
 
 def test_a_job_over_its_time_limit_is_failed_and_the_others_run_on(service: Service, org: Client, start: Start) -> None:
-    start(concurrency=2, job_seconds_max=0.5)
+    # The job afterwards has as long, in a process that only starts.
+    start(concurrency=2, job_seconds_max=2)
     stuck = org.enqueue(plugins.sleepy.request(60))
     done = completed(org, stuck, seconds=15)
     assert (done["statuscode"], "longer than" in done["friendlymessage"]) == (31, True)
     assert completed(org, org.enqueue(plugins.quick.request("after")))["statuscode"] == 30
 
 
-def test_stopping_gives_jobs_back(service: Service, org: Client, start: Start) -> None:
+def test_stopping_gives_jobs_back(service: Service, org: Client, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adjourn.worker.supervisor._STOP_SECONDS", 0.5)
     supervisor = start(concurrency=2)
     job = org.enqueue(plugins.sleepy.request(60))
     until(org, job, lambda found: found["statuscode"] == 20)

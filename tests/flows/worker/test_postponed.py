@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests.support import worker_plugins as plugins
+from tests.support.machine import Machine
 
 from adjourn import runtime
 from adjourn.client import Client
@@ -38,7 +39,9 @@ def wait(accepted: Callable[[], bool], seconds: float) -> None:
 @pytest.mark.alone
 @pytest.mark.requirement("M217")
 @pytest.mark.requirement("M33")
-def test_a_job_becomes_ready_within_100_ms_of_its_moment(org: Client, store: Store, start: Start) -> None:
+def test_a_job_becomes_ready_within_100_ms_of_its_moment(
+    org: Client, store: Store, start: Start, machine: Machine
+) -> None:
     """Nobody has a slot for them, so that Ready lasts and can be seen; modifiedon is the moment at which they became so."""
     start(processes=0)
     jobs = [org.enqueue(plugins.quick.request(str(number))) for number in range(20)]
@@ -52,15 +55,17 @@ def test_a_job_becomes_ready_within_100_ms_of_its_moment(org: Client, store: Sto
         assert (found["statecode"], found["statuscode"], found["postponeuntil"]) == (0, 0, None)
         assert found["modifiedon"] >= moment
         late.append((found["modifiedon"] - moment).total_seconds())
-    # 100 ms is the promise; a machine that is shared with other tests may keep a thread waiting once.
-    assert statistics.quantiles(late, n=10)[-1] < 0.1, late
-    assert max(late) < 1, late
+    # 100 ms is the promise; a machine that is shared may keep a thread waiting once.
+    assert statistics.quantiles(late, n=10)[-1] < 0.1 * machine.slowness(90), late
+    assert max(late) < 1 * machine.slowness(99), late
 
 
 @pytest.mark.alone
 @pytest.mark.requirement("M224")
-def test_ten_thousand_due_at_once_start_in_order_and_hold_up_nobody(org: Client, store: Store, start: Start) -> None:
-    moment = runtime.now() + timedelta(seconds=6)
+def test_ten_thousand_due_at_once_start_in_order_and_hold_up_nobody(
+    org: Client, store: Store, start: Start, machine: Machine
+) -> None:
+    moment = runtime.now() + timedelta(seconds=2 + 4 * machine.slowness())
     org.enqueue_many([(plugins.quick.request("x"), {"postpone_until": moment})] * MANY)
     start()
     assert runtime.now() < moment, "the machine is too slow for this test"
@@ -73,7 +78,9 @@ def test_ten_thousand_due_at_once_start_in_order_and_hold_up_nobody(org: Client,
     assert other.id is not None
     wait(lambda: org.retrieve("asyncoperation", other.id)["statecode"] == 3, 20)  # type: ignore[arg-type]
     found = org.retrieve("asyncoperation", other.id)
-    assert (found["startedon"] - began).total_seconds() < 1.5, "a job of another class starts among them"
+    assert (found["startedon"] - began).total_seconds() < 1.5 * machine.slowness(), (
+        "a job of another class starts among them"
+    )
     wait(lambda: rows(store, "SELECT count(*) FROM asyncoperation WHERE statecode < 3") == [(0,)], 120)
     started = rows(store, "SELECT startedon FROM asyncoperation WHERE operationtype = 54 ORDER BY sequence")
     assert len(started) == MANY
@@ -85,7 +92,7 @@ def test_ten_thousand_due_at_once_start_in_order_and_hold_up_nobody(org: Client,
 
 @pytest.mark.alone
 def test_a_postponement_made_elsewhere_is_noticed_in_time(
-    org: Client, service: Service, store: Store, start: Start
+    org: Client, service: Service, store: Store, start: Start, machine: Machine
 ) -> None:
     """A moment that is nearer than the next look: the commit wakes the one who looks."""
     start(processes=0)
@@ -94,13 +101,14 @@ def test_a_postponement_made_elsewhere_is_noticed_in_time(
     moment = runtime.now() + timedelta(seconds=0.3)
     org.update("asyncoperation", far, {"postponeuntil": moment})
     wait(lambda: org.retrieve("asyncoperation", far)["statecode"] == 0, 5)
-    assert (org.retrieve("asyncoperation", far)["modifiedon"] - moment).total_seconds() < 0.5
+    late = (org.retrieve("asyncoperation", far)["modifiedon"] - moment).total_seconds()
+    assert late < 0.5 * machine.slowness(90)
 
 
 @pytest.mark.alone
 @pytest.mark.requirement("M194")
 def test_an_old_job_that_is_resumed_starts_at_once_though_claims_are_far_ahead(
-    org: Client, store: Store, start: Start
+    org: Client, store: Store, start: Start, machine: Machine
 ) -> None:
     """On PostgreSQL claims begin at a remembered sequence; this one lies before it."""
     old = org.enqueue(plugins.quick.request("old"), postpone_until=runtime.now() + timedelta(hours=1))
@@ -114,7 +122,8 @@ def test_an_old_job_that_is_resumed_starts_at_once_though_claims_are_far_ahead(
     began = runtime.now()
     org.update("asyncoperation", old, {"statecode": 0, "statuscode": 0})
     wait(lambda: org.retrieve("asyncoperation", old)["statecode"] == 3, 20)
-    assert (org.retrieve("asyncoperation", old)["startedon"] - began).total_seconds() < 1
+    waited = (org.retrieve("asyncoperation", old)["startedon"] - began).total_seconds()
+    assert waited < 1 * machine.slowness(90)
 
 
 def test_due_jobs_are_promoted_in_batches_in_the_order_of_their_moments(

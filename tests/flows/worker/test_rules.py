@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 from tests.support import worker_plugins as plugins
+from tests.support.machine import Machine
 
 import adjourn
 from adjourn import config, runtime
@@ -43,7 +44,7 @@ def wait(org: Client, job: UUID, wanted: int, seconds: float = 20) -> set[tuple[
 
 @pytest.mark.alone
 @pytest.mark.requirement("M20")
-def test_an_idle_service_starts_a_job_at_once(org: Client, supervisor: Supervisor) -> None:
+def test_an_idle_service_starts_a_job_at_once(org: Client, supervisor: Supervisor, machine: Machine) -> None:
     wait(org, org.enqueue(plugins.quick.request("warm")), 3)
     waits = []
     for index in range(40):
@@ -52,8 +53,8 @@ def test_an_idle_service_starts_a_job_at_once(org: Client, supervisor: Superviso
         wait(org, job, 3)
         found = org.retrieve("asyncoperation", job, ["createdon", "startedon"])
         waits.append((found["startedon"] - found["createdon"]).total_seconds())
-    # The promise is 3 ms on a quiet machine (`make bench`); this run shares its cores with everything else.
-    assert statistics.median(waits) < 0.03
+    # The promise is 3 ms (`make bench`); executor, supervisor and this test share two cores.
+    assert statistics.median(waits) < 0.03 * machine.slowness()
 
 
 @pytest.mark.requirement("M21")

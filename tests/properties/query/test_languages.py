@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import random
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -23,7 +24,10 @@ from adjourn.query.print_odata import print_odata
 from adjourn.query.tree import Link, Page, Query
 
 ROWS = world.build(seed=20260330, jobs=20)
-QUICK = settings(max_examples=200, deadline=2000, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+SECONDS_MAX = 2.0
+"""Of the processor, to read a text: most take a thousandth, the longest a tenth; going back over what was read would take
+minutes."""
 WORDS = (
     "statecode", "name", "createdby", "fullname", "_ownerid_value", "eq", "ne", "in", "and", "or", "not", "any", "all",
     "(", ")", "((", "))", ",", "/", ":", ";", "=", "[", "]", "*", "'", "''", "'x'", '"', "null", "true", "1", "-1.5e3",
@@ -73,25 +77,25 @@ def same_meaning(query: Query, said: Any) -> None:
     assert rows(again)[0] == rows(query)[0]
 
 
-@QUICK
+@MANY
 @given(query=world.queries(form="plain").map(bare) | world.queries(form="distinct").map(bare))
 def test_a_question_said_in_fetchxml_has_the_same_rows(query: Query) -> None:
     same_meaning(query, in_fetchxml)
 
 
-@QUICK
+@MANY
 @given(query=world.queries(form="aggregate").map(bare))
 def test_groups_said_in_fetchxml_are_the_same(query: Query) -> None:
     same_meaning(query, in_fetchxml)
 
 
-@QUICK
+@MANY
 @given(query=world.queries(form="plain").map(bare))
 def test_a_question_said_in_odata_has_the_same_rows(query: Query) -> None:
     same_meaning(query, in_odata)
 
 
-@QUICK
+@MANY
 @given(query=world.counting())
 def test_counts_said_in_odata_are_the_same(query: Query) -> None:
     try:
@@ -107,17 +111,25 @@ def sorted_cells(row: tuple[Any, ...]) -> tuple[str, ...]:
 
 
 def read_odata(option: str, text: str) -> None:
-    """Any exception but a refusal is an error of the test."""
-    with contextlib.suppress(AdjournError):
+    with _quickly_read_or_refused():
         odata_options.parse(CATALOG.tables["asyncoperation"], CATALOG, {option: text})
 
 
 def read_fetchxml(text: str) -> None:
-    with contextlib.suppress(AdjournError):
+    with _quickly_read_or_refused():
         fetchxml.parse(text, CATALOG)
 
 
-@QUICK
+@contextmanager
+def _quickly_read_or_refused() -> Iterator[None]:
+    """Any exception but a refusal is an error of the test."""
+    begun = time.process_time()
+    with suppress(AdjournError):
+        yield
+    assert time.process_time() - begun < SECONDS_MAX
+
+
+@MANY
 @given(
     option=st.sampled_from(OPTIONS),
     text=st.text() | st.lists(st.sampled_from(WORDS), max_size=40).map("".join)
@@ -127,13 +139,13 @@ def test_any_text_is_odata_or_refused(option: str, text: str) -> None:
     read_odata(option, text)
 
 
-@QUICK
+@MANY
 @given(text=st.text() | st.lists(st.sampled_from(MARKUP), max_size=40).map("".join))
 def test_any_text_is_fetchxml_or_refused(text: str) -> None:
     read_fetchxml(text)
 
 
-@QUICK
+@MANY
 @given(seed=st.integers(0, 2**32))
 def test_a_broken_fetch_is_refused(seed: int) -> None:
     """Whole documents with a few characters changed, so that the errors lie deep inside."""
@@ -155,20 +167,14 @@ LONG_TEXTS = (
     "name eq 'x' or " * 2_000, "[" * 30_000, "@" * 30_000,
 )  # fmt: skip
 LONG_FETCHES = ("<fetch>" * 9_000, "<!--" * 16_000, "<fetch " + "a='b' " * 10_000, "&lt;" * 16_000, "<" * 65_000)
-SECONDS_MAX = 3.0
-"""Reading each takes a tenth of a second; going back over what was read would take minutes."""
 
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_a_long_hostile_option_is_refused_quickly(option: str) -> None:
     for text in LONG_TEXTS:
-        begun = time.perf_counter()
         read_odata(option, text)
-        assert time.perf_counter() - begun < SECONDS_MAX
 
 
 @pytest.mark.parametrize("text", LONG_FETCHES, ids=[text[:7] for text in LONG_FETCHES])
 def test_a_long_hostile_fetch_is_refused_quickly(text: str) -> None:
-    begun = time.perf_counter()
     read_fetchxml(text)
-    assert time.perf_counter() - begun < SECONDS_MAX

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import socket
 import subprocess
 import sys
 
@@ -12,7 +13,7 @@ import pytest
 
 _CRASH = """
 import structlog
-from adjourn.cli.logs import configure_logs
+from adjourn.runtime.logs import configure_logs
 configure_logs()
 def crash(token):
     raise RuntimeError("broken")
@@ -41,3 +42,19 @@ def test_nor_does_one_on_a_terminal() -> None:
     assert "broken" in found
     assert "in crash" in found
     assert "secret-token" not in found
+
+
+def test_an_executor_s_traceback_has_none_either() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        ours.close()  # its supervisor is gone before it can say that it is there
+        ran = subprocess.run(
+            [sys.executable, "-m", "adjourn.worker.executor", str(theirs.fileno()), "1"],
+            pass_fds=(theirs.fileno(),),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    line = json.loads(ran.stderr)
+    assert line["exception"][0]["exc_type"] == "BrokenPipeError"
+    assert not any("locals" in frame for frame in line["exception"][0]["frames"])

@@ -9,7 +9,7 @@ import structlog
 
 
 def configure_logs(level: int = logging.INFO) -> None:
-    """Set up structlog for a long-running command."""
+    """Set up structlog for a long-running process: a command, or an executor."""
     human = sys.stderr.isatty()
     # Tracebacks without the values of variables: tokens and people's data are among them, and they are without bound.
     plain = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
