@@ -373,7 +373,7 @@ def _promote(tx: Transaction, heads: Sequence[Head]) -> bool:
     now = moment_text(tx.now)
     told: list[Entry] = []
     for head in heads:
-        for sequence, status in tx.rows(sql, {"key": head.key, "sequence": head.sequence, "now": now}):
+        for sequence, status in tx.rows(sql, {"key": head.key, "sequence": head.sequence, "now": now, "by": SYSTEM}):
             detail = f"job {head.id} before it has ended"
             told.append(Entry(sequence, Event.TURN, Status.WAITING, Status(status), detail=detail))
     history.write(tx, told)
