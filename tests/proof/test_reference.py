@@ -291,6 +291,7 @@ def test_each_end_of_a_run_in_each_standing(ended: Ended) -> None:
         for times in (1, RUNS_MAX):
             lives = life(standing)
             lives.checkpoint(0, "1", "so far")
+            lives.time_passes(5.0)  # the moment of the job behind it passes before its turn comes
             for _ in range(times):
                 if not lives.held:
                     lives.act(HTTP, "resume", 0)

@@ -63,7 +63,11 @@ def test_the_hot_statements_use_their_indexes(crowded: Any) -> None:
         "claim": (sql.candidates if sqlite else sql.lock_candidates, wanted | ({} if sqlite else held), ("job_ready",)),
         "standing": (sql.standing, {"sequences": many(SEQUENCES)}, ()),
         "settle": (sql.settle_succeeded, {"now": now, "by": config.SYSTEM_USER_ID, **succeeded}, ()),
-        "promote": (sql.promote, {"key": "t:t", "sequence": 5, "now": now}, ("job_serial_queue",)),
+        "promote": (
+            sql.promote,
+            {"key": "t:t", "sequence": 5, "now": now, "by": config.SYSTEM_USER_ID},
+            ("job_serial_queue",),
+        ),
         "promote due": (sql.promote_due, {"now": now, "limit": 10, "by": config.SYSTEM_USER_ID}, ("job_due",)),
         "next due": (sql.next_due, {}, ("job_due",)),
         "interrupts": (sql.interrupts, {"worker": "w"}, ("job_locked",)),
