@@ -74,10 +74,15 @@ class CrashRoom:
     """The program, from outside."""
 
     def __init__(self) -> None:
+        path = os.pathsep.join([str(_ROOT), *sys.path])
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.proof.crash"],
-            cwd=_ROOT, env={**os.environ, "PYTHONPATH": str(_ROOT)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            cwd=_ROOT,
+            env={**os.environ, "PYTHONPATH": path},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
     def play(self, play: Play) -> Report:
         """Have it played; raises AssertionError when the child failed, or was ended by anybody but itself."""

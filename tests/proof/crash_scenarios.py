@@ -109,6 +109,9 @@ class Teller:
 def verbs(tell: Teller) -> None:
     """In one thread, and handlers inline: each verb by itself, then whole runs."""
     plain, writes, again = plugins.plain, plugins.writes, plugins.again
+    tell.stage("atomic")
+    tell.enqueue((writes, "first", {}))
+    tell.org.drain()
     tell.stage("enqueue")
     red = {"dependency_token": "red"}
     first = tell.enqueue((plain, "a", red), (plain, "b", red), (plain, "c", {}), (plain, "d", red))
@@ -215,7 +218,7 @@ def forget_file(tell: Teller) -> None:
 
 SCENARIOS: dict[str, Callable[[Teller], None]] = {"verbs": verbs, "workers": workers}
 STAGES: Sequence[str] = (
-    "enqueue", "offload", "change", "claim", "checkpoint", "pause", "settle", "resume", "promote", "cancel", "postpone",
+    "atomic", "enqueue", "offload", "change", "claim", "checkpoint", "pause", "settle", "resume", "promote", "cancel", "postpone",
     "delete", "rescue", "sweep", "run",
 )  # fmt: skip
 """Those of `verbs`."""

@@ -58,7 +58,7 @@ _TABLES = ("jobhistory", "asyncoperationtext", "fileattachment", "asyncoperation
 _COLUMNS = (
     "CAST(j.asyncoperationid AS text), j.operationtype, j.dependencytoken, j.statuscode, j.postponeuntil, j.waitreason, "
     "j.blocked, j.retrycount, j.crashes, j.cursor, j.errorcode, j.startedon, j.completedon, j.progresstext, "
-    "j.progresspercent, j.lease IS NOT NULL"
+    "j.progresspercent, j.lease IS NOT NULL, j.modifiedon"
 )
 
 
@@ -138,14 +138,14 @@ class Twin:
             if only.token is not None:
                 body["DependencyToken"] = only.token
             if only.wait is not None:
-                body["PostponeUntil"] = _text(self._from_now(only.wait))
+                body["PostponeUntil"] = _text(_whole(only.wait))
             ids = [UUID(self._asked("POST", "ExecuteAsync", body).json()["AsyncJobId"])]
         else:
             items = []
             for found in wanted:
                 options: dict[str, Any] = {"dependency_token": found.token}
                 if found.wait is not None:
-                    options["postpone_until"] = self._from_now(found.wait)
+                    options["postpone_until"] = _whole(found.wait)
                 items.append((reference_plugins.ends.request(how=found.does), options))
             ids = self._org.enqueue_many(items)
         self.ids.update(zip(numbers, ids, strict=True))
@@ -185,7 +185,7 @@ class Twin:
 
     def act(self, surface: str, action: str, job: UUID, seconds: float = 0.0) -> None:
         """cancel, resume, pause, postpone or delete. Raises Refused."""
-        until = self._from_now(seconds)
+        until = _whole(seconds)
         values = _CHANGES.get(action, {"postponeuntil": until})
         if surface == COMMAND:
             self._commanded(action, str(job), *([_text(until)] if action == "postpone" else []))
@@ -204,12 +204,14 @@ class Twin:
     # What there is to see
 
     def seen(self, surface: str, job: UUID) -> tuple[Any, ...]:
-        """A job's state, status, moment and retries as a surface tells them. Raises Refused."""
+        """A job's state, status, moment and retries as a surface tells them; and its version, where it does. Raises Refused."""
         names = ("statecode", "statuscode", "postponeuntil", "retrycount")
         if surface == HTTP:
             found = self._asked("GET", f"asyncoperations({job})?$select={','.join(names)}").json()
             until = found["postponeuntil"]
-            return found["statecode"], found["statuscode"], until and datetime.fromisoformat(until), found["retrycount"]
+            version = int(found["@odata.etag"].removeprefix('W/"').removesuffix('"'))
+            moment = until and datetime.fromisoformat(until)
+            return found["statecode"], found["statuscode"], moment, found["retrycount"], version
         if surface == COMMAND:
             lines = {line[:28].strip(): line[28:] for line in self._commanded("show", str(job)).splitlines()}
             until = lines.get("postponeuntil")
@@ -251,7 +253,7 @@ class Twin:
         return (
             str(self.ids[job.number]), job.kind, job.token, job.status, _moment(job.until), job.reason, job.blocked,
             job.retries, job.crashes, job.cursor, code, _moment(job.started), _moment(job.completed), *job.progress,
-            job.held is not None, job.told,
+            job.held is not None, _moment(job.modified), job.told,
         )  # fmt: skip
 
     # Inside
@@ -265,15 +267,12 @@ class Twin:
             case "retry":
                 return Retry("again", how.seconds)
             case "postpone":
-                return Postpone(self._from_now(how.seconds or 0.0))
+                return Postpone(runtime.now() + timedelta(seconds=how.seconds or 0.0))
             case "continue":
                 return Continue(how.cursor)
             case "canceled":
                 return Canceled()
         return Released(how.kind == "crashed", "as it was told")
-
-    def _from_now(self, seconds: float) -> datetime:
-        return runtime.now() + timedelta(seconds=seconds)
 
     def _asked(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
         answer = self._http.request(method, path, json=body)
@@ -319,6 +318,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str) and len(value) == 27 and value.endswith("Z"):
         return datetime.fromisoformat(value)
     return value
+
+
+def _whole(seconds: float) -> datetime:
+    """Some seconds from now, in whole ones, as the model's `moment`."""
+    return (runtime.now() + timedelta(seconds=seconds)).replace(microsecond=0)
 
 
 def _text(moment: datetime) -> str:

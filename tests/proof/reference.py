@@ -8,6 +8,7 @@ Sources: specification, "Manage system job states", "Execution order and depende
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -47,6 +48,7 @@ class Job:
     error: int | None = None
     started: float | None = None
     completed: float | None = None
+    modified: float = 0.0
     progress: tuple[str | None, int | None] = (None, None)
     does: str = "succeeded"
     """How its handler ends when a drain runs it."""
@@ -103,8 +105,8 @@ class Model:
 
     def _add(self, kind: int, token: str | None, wait: float | None, does: str) -> int:
         self._made += 1
-        job = Job(self._made, kind, token, does=does)
-        until = None if wait is None else self.now + wait
+        job = Job(self._made, kind, token, does=does, modified=self.now)
+        until = None if wait is None else self.moment(wait)
         waits = until is not None and until > self.now
         job.blocked = token is not None and any(other.open for other in self._of(token))
         job.until = until if waits else None
@@ -123,6 +125,7 @@ class Model:
                 if job.kind == kind and job.status == READY and len(taken) < limit:
                     self._claims += 1
                     job.status, job.reason, job.started, job.held = RUNNING, None, self.now, self._claims
+                    job.modified = self.now
                     taken.append(Held(job.number, self._claims))
         return taken
 
@@ -141,7 +144,7 @@ class Model:
         heads = []
         for job, how in accepted:
             self._end(job, how)
-            job.held = None
+            job.held, job.modified = None, self.now
             if not job.open:
                 heads.append(job)
         for job in heads:
@@ -161,7 +164,7 @@ class Model:
             if job.status == WAITING and not job.blocked and job.until is not None and job.until <= self.now
         ]
         for job in due:
-            job.status, job.reason, job.until = READY, None, None
+            job.status, job.reason, job.until, job.modified = READY, None, None, self.now
         return len(due)
 
     def drain(self) -> int:
@@ -190,7 +193,7 @@ class Model:
         else:
             job.status, job.until = CANCELED, None
             job.completed, job.error = self.now, CANCELED_CODE
-        job.told.append(("cancel", was, job.status))
+        self._acted(job, "cancel", was)
         if job.status == CANCELED and not job.blocked:
             self._turn_after(job)
 
@@ -200,7 +203,7 @@ class Model:
         if job.status != WAITING:
             raise Refused(TO_READY)
         self._due(job)
-        job.told.append(("resume", WAITING, job.status))
+        self._acted(job, "resume", WAITING)
 
     def pause(self, number: int) -> None:
         """Stop a running job at its next checkpoint."""
@@ -210,7 +213,7 @@ class Model:
         if job.status != RUNNING:
             raise Refused(TO_SUSPENDED)
         job.status, job.until = PAUSING, None
-        job.told.append(("pause", RUNNING, PAUSING))
+        self._acted(job, "pause", RUNNING)
 
     def postpone(self, number: int, seconds: float) -> None:
         """Hold it back until some seconds from now; what has passed means now."""
@@ -219,13 +222,13 @@ class Model:
             raise Refused(TO_SUSPENDED)
         was = job.status
         if was in (RUNNING, PAUSING):
-            job.status, job.until = PAUSING, self.now + seconds
-        elif seconds <= 0:
+            job.status, job.until = PAUSING, self.moment(seconds)
+        elif self.moment(seconds) <= self.now:
             self._due(job)
         else:
-            job.status, job.until = WAITING, self.now + seconds
+            job.status, job.until = WAITING, self.moment(seconds)
             job.reason = "token" if job.blocked else "postponed"
-        job.told.append(("postpone", was, job.status))
+        self._acted(job, "postpone", was)
 
     def delete(self, number: int) -> None:
         """Remove it, whatever its state."""
@@ -233,7 +236,15 @@ class Model:
         if job.open and not job.blocked:
             self._turn_after(job)
 
+    def moment(self, seconds: float) -> float:
+        """Some seconds from now, in whole ones: what every surface can say."""
+        return float(math.floor(self.now + seconds))
+
     # Inside
+
+    def _acted(self, job: Job, event: str, was: int) -> None:
+        job.modified = self.now
+        job.told.append((event, was, job.status))
 
     def _of(self, token: str) -> list[Job]:
         return [job for job in self.jobs.values() if job.token == token]
@@ -262,7 +273,7 @@ class Model:
             job.reason = "postponed"
         else:
             self._due(job)
-        job.told.append(("turn", WAITING, job.status))
+        self._acted(job, "turn", WAITING)
 
     def _end(self, job: Job, how: Ended) -> None:
         was = job.status

@@ -1,13 +1,12 @@
 """kill -9 at every fault point of every verb, on both stores: the next process finds nothing lost, doubled or stuck.
 
-The list of points is read from the source. The short form dies at the first visit of each point in each stage, and at a
-few more where whole runs happen; the long form at every visit, and again while the next process recovers.
+The list of points is read from the source. The short form dies at the first visit of each point in each stage, and
+at each commit of an atomic run; the long form at every visit, and again while the next process recovers.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,19 +20,14 @@ from tests.support import postgres
 OUTCOME = "adjourn.worker.supervisor._finished: outcome"
 """The one point that only a service with executors comes to."""
 _EXECUTOR = "adjourn.worker.executor."
-_RUN_VISITS = 1
-"""Of each point of the stage in which whole runs happen, beyond the first, in the short form."""
-
-
-@pytest.fixture(scope="module")
-def room() -> Iterator[CrashRoom]:
-    opened = CrashRoom()
-    yield opened
-    opened.close()
+_ATOMIC_VISITS = 24
+"""To the end of an atomic run, jobs that it caused left out."""
+_PLAYS_MAX = 40
+"""On one database; then a new one, because the checker looks at its whole history each time."""
 
 
 class Theatre:
-    """One database that lives through all kills, and its journal: what the first process was promised, the last one finds."""
+    """A database that lives through many kills, and its journal: what the first process was promised, the last one finds."""
 
     def __init__(self, dialect: str, room: CrashRoom, folder: Path) -> None:
         self.dialect = dialect
@@ -55,7 +49,8 @@ class Theatre:
         for visit in dying_recoveries:
             self._room.play(Play("recover", self._url, self._folder, visit))
         violations = self._room.play(Play("recover", self._url, self._folder)).violations
-        if violations:
+        self._plays += 1
+        if violations or self._plays >= _PLAYS_MAX:
             self._prepare()  # what is broken stays broken: not for the tests that follow
         assert violations == [], f"{scenario}, {die_at}, {dying_recoveries}"
         return report
@@ -70,6 +65,7 @@ class Theatre:
 
     def _prepare(self) -> None:
         self.close()
+        self._plays = 0
         self._folder = tempfile.mkdtemp(dir=self._parent)
         self._url = f"sqlite:///{self._folder}/adjourn.db"
         if self.dialect == "postgres":
@@ -87,16 +83,12 @@ def theatre(
     opened.close()
 
 
-def chosen(visits: Sequence[Visit], more: int) -> list[Visit]:
-    """Of each point the first visit, and some later ones at even distances."""
-    by_site: dict[str, list[Visit]] = defaultdict(list)
+def chosen(visits: Sequence[Visit]) -> list[Visit]:
+    """Of each point the first visit."""
+    found: dict[str, Visit] = {}
     for visit in visits:
-        by_site[visit.site].append(visit)
-    found = []
-    for places in by_site.values():
-        indexes = {0, *((len(places) - 1) * (index + 1) // (more + 1) for index in range(more))}
-        found += [places[index] for index in sorted(indexes)]
-    return found
+        found.setdefault(visit.site, visit)
+    return list(found.values())
 
 
 def test_every_fault_point_of_the_source_is_visited(theatre: Theatre) -> None:
@@ -109,10 +101,11 @@ def test_every_fault_point_of_the_source_is_visited(theatre: Theatre) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_killed_at_each_point_of_a_stage(theatre: Theatre, stage: str) -> None:
     visits = theatre.visits(stage)
-    if stage != "run":
-        visits = chosen(visits, 0)
-    else:  # files have stages of their own
-        visits = chosen([visit for visit in visits if "file" not in visit.site], _RUN_VISITS)
+    if stage == "atomic":
+        # Every moment between its commits; those of files have stages of their own.
+        visits = [visit for visit in visits[:_ATOMIC_VISITS] if "file" not in visit.site]
+    else:
+        visits = chosen(visits)
     for visit in visits:
         theatre.kill("verbs", visit)
 
@@ -137,7 +130,7 @@ def test_killed_at_each_visit_of_a_stage(theatre: Theatre, stage: str) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("stage", STAGES)
 def test_killed_and_killed_again_while_it_recovers(theatre: Theatre, stage: str) -> None:
-    for visit in chosen(theatre.visits(stage), 0):
+    for visit in chosen(theatre.visits(stage)):
         if "commit" in visit.site:
             for count in (1, 2, 5, 11):
                 again = visit._replace(stage="recover", count=count)

@@ -236,7 +236,9 @@ def statements(dialect: Dialect) -> Statements:
             f"statecode = CASE WHEN postponeuntil > :now{moment} OR waitreason IN ('paused', 'event') THEN 1 ELSE 0 END, "
             f"statuscode = CASE WHEN postponeuntil > :now{moment} OR waitreason IN ('paused', 'event') THEN 10 ELSE 0 END, "
             f"waitreason = CASE WHEN waitreason IN ('paused', 'event') THEN waitreason WHEN postponeuntil > :now{moment} "
-            f"THEN 'postponed' END, modifiedon = {later}, modifiedby = {uuid(':by')} "
+            "THEN 'postponed' END, "
+            f"postponeuntil = CASE WHEN postponeuntil > :now{moment} OR waitreason IN ('paused', 'event') THEN postponeuntil END, "
+            f"modifiedon = {later}, modifiedby = {uuid(':by')} "
             "WHERE blocked AND asyncoperationid = (SELECT n.asyncoperationid FROM asyncoperation n WHERE n.serialkey = :key "
             "AND n.sequence > :sequence AND n.statecode < 3 ORDER BY n.sequence LIMIT 1) RETURNING sequence, statuscode"
         ),

@@ -267,3 +267,15 @@ def test_under_any_interleaving_one_token_runs_one_at_a_time_in_order(jobs: Any,
         runs = sorted((began, ended, sequence) for key, sequence, began, ended in ran if key == f"t:{token}")
         assert [sequence for _, _, sequence in runs] == sorted(sequence for _, _, sequence in runs)
         assert all(before[1] <= after[0] for before, after in pairwise(runs))
+
+
+def test_a_job_whose_turn_comes_has_a_new_version_and_no_moment_that_has_passed(jobs: Any) -> None:
+    """A client that asks with the ETag of the waiting job must not be told that nothing has changed."""
+    jobs.add(dependency_token="t")
+    (behind,) = jobs.add(dependency_token="t", postpone_until=jobs.now + timedelta(seconds=1))
+    (held,) = jobs.claim()
+    jobs.tick(5)
+    jobs.settle((held, Succeeded()))
+    row = jobs.row(behind)
+    assert (row["statecode"], row["postponeuntil"], row["waitreason"]) == (0, None, None)
+    assert datetime.fromisoformat(row["modifiedon"]) == jobs.now
