@@ -74,13 +74,18 @@ class Memory:
 
 
 class People:
-    """All of them. batches, acts: how many are still to be done."""
+    """All of them. batches, acts: how many are still to be done. pace: how much slower or faster than usual they are.
 
-    def __init__(self, dice: random.Random) -> None:
+    large: how many characters of a payload go to a file.
+    """
+
+    def __init__(self, dice: random.Random, *, batches: int, acts: int, pace: float = 1.0, large: int = LARGE) -> None:
         self.memory = Memory()
-        self.batches = dice.randint(4, 9)
-        self.acts = dice.randint(10, 30)
+        self.batches = batches
+        self.acts = acts
         self._dice = dice
+        self._pace = pace
+        self._large = large
         self._marks = 0
 
     @property
@@ -94,12 +99,12 @@ class People:
             self.enqueue(service)
             if self._dice.random() < 0.4:
                 self._create(service)
-            runtime.sleep(self._dice.uniform(0, 1.5))
+            runtime.sleep(self._dice.uniform(0, 1.5) * self._pace)
 
     def operate(self, service: Service) -> None:
         """One operator."""
         while self.acts > 0:
-            runtime.sleep(self._dice.uniform(0, 0.8))
+            runtime.sleep(self._dice.uniform(0, 0.8) * self._pace)
             if self.memory.known:
                 self.acts -= 1
                 self.act(service)
@@ -115,9 +120,9 @@ class People:
         for _ in range(dice.randint(1, 4)):
             self._marks += 1
             acts = self._script(writes, isolated=message is isolated_handlers.isolated_work)
-            pad = "x" * dice.choice((0, 0, 0, 0, 2 * LARGE))
+            pad = "x" * (0 if dice.random() < 0.8 else self._large)
             request = message.request(mark=f"mark {self._marks}", pad=pad, acts=acts, ends=dice.choice(_ENDS))
-            wait = dice.choice(_WAITS)
+            wait = dice.choice(_WAITS) * self._pace
             until = runtime.now() + timedelta(seconds=wait) if wait else None
             items.append((request, {"dependency_token": dice.choice(_TOKENS), "postpone_until": until}))
         wish = Wish(
@@ -162,7 +167,7 @@ class People:
                 client.delete("asyncoperation", job)
                 memory.deletions_tried.discard(job)
             elif action is Action.POSTPONE:
-                until = runtime.now() + timedelta(seconds=dice.choice((-1.0, 0.5, 2.0, 12.0)))
+                until = runtime.now() + timedelta(seconds=dice.choice((-1.0, 0.5, 2.0, 12.0)) * self._pace)
                 client.update("asyncoperation", job, {"postponeuntil": until})
             else:
                 client.update("asyncoperation", job, _CHANGES[action])

@@ -124,7 +124,8 @@ class World:
         self.scheduler = Scheduler(seed, keep_trace=keep_trace)
         self.machine = Machine(self.scheduler, programs.executor)
         self.dice = random.Random(f"{seed} world")
-        self.people = People(random.Random(f"{seed} people"))
+        wishes = random.Random(f"{seed} people")
+        self.people = People(wishes, batches=wishes.randint(4, 9), acts=wishes.randint(10, 30))
         self.perils = Perils(random.Random(f"{seed} perils"), self.scheduler, self.machine, self._ask_to_stop)
         self.slots = ["a", "b"][: 1 + self.dice.randrange(2)]
         self.finished = False

@@ -1,0 +1,168 @@
+"""A crowd on PostgreSQL: many hosts' threads at once on one database, and the history checker over it.
+
+`python -m tests.broken.crowd SEED` plays a few seconds; status 1 and the violations, if there are any. The seed decides what
+everybody wants; the order of things is the database's, so what is wrong is found within some seeds, not in a given one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from functools import partial
+from pathlib import Path
+from uuid import UUID
+
+from tests.proof import audit
+from tests.proof.checker import violations
+from tests.proof.violations import Log
+from tests.simulation.people import People
+from tests.support import postgres
+
+import adjourn
+from adjourn import runtime
+from adjourn.errors import AdjournError
+from adjourn.jobs import queue
+from adjourn.jobs.model import EVENT, REQUEST, Continue, Failed, Outcome, Postpone, Retry, Settlement, Succeeded
+from adjourn.service import Service
+from adjourn.store import open_store
+from adjourn.worker.duties import duties
+
+_SECONDS = 5.0
+_DRAIN_SECONDS_MAX = 12.0
+_HOSTS, _WORKERS, _PRODUCERS, _OPERATORS = 2, 3, 2, 1
+_OPEN = (
+    "SELECT count(*) FROM asyncoperation WHERE statecode IN (0, 2) OR "
+    "(statecode = 1 AND NOT blocked AND postponeuntil IS NOT NULL)"
+)
+
+
+class Crowd:
+    """All hosts together."""
+
+    def __init__(self, seed: int, url: str) -> None:
+        self.url = url
+        self.dice = random.Random(f"{seed} crowd")
+        self.people = People(random.Random(f"{seed} people"), batches=1_000_000, acts=1_000_000, pace=0.02)
+        self.over = False
+        self.stolen: list[str] = []
+        self.failed: list[str] = []
+
+    def play(self) -> list[str]:
+        """For some seconds; what was wrong."""
+        stores = [open_store(self.url) for _ in range(_HOSTS)]
+        services = [Service(store) for store in stores]
+        for module in ("tests.simulation.handlers", "tests.simulation.isolated_handlers"):
+            services[0].register(module)
+        audit.begin(stores[0])
+        people, workers = [], []
+        for service in services:
+            people += [self._start(self.people.produce, service) for _ in range(_PRODUCERS)]
+            people += [self._start(self.people.operate, service) for _ in range(_OPERATORS)]
+            workers += [self._start(self._work, service) for _ in range(_WORKERS)]
+        workers.append(self._start(self._forget_tokens, services[0]))
+        runtime.sleep(_SECONDS)
+        self.people.batches = self.people.acts = 0
+        for thread in people:
+            thread.join(30)
+        until = runtime.monotonic() + _DRAIN_SECONDS_MAX
+        while runtime.monotonic() < until and self._left(services[0]):
+            runtime.sleep(0.1)
+        self.over = True
+        for thread in workers:
+            thread.join(30)
+        memory = self.people.memory
+        log = Log(
+            batches=[wish.batch() for wish in memory.wishes], acts=memory.acts, deletions_tried=memory.deletions_tried
+        )
+        found = [str(violation) for violation in violations(stores[0], log)]
+        for store in stores:
+            store.close()
+        deleted = {str(act.job) for act in memory.acts}
+        return [*found, *self.failed, *(text for text in self.stolen if text.split()[-1] not in deleted)]
+
+    def _start(self, function: object, service: Service) -> runtime.Thread:
+        def run() -> None:
+            try:
+                function(service)  # type: ignore[operator]
+            except BaseException as error:
+                self.failed.append(f"{type(error).__name__}: {error}")
+
+        return runtime.spawn(run, name="crowd")
+
+    def _left(self, service: Service) -> bool:
+        with service.store.read() as reader:
+            return bool(reader.rows(_OPEN)[0][0])
+
+    def _work(self, service: Service) -> None:
+        """One worker, with its own beat and its own duties."""
+        store, worker = service.store, runtime.new_id()
+        store.hold_worker(worker, "host", 1)
+        table = duties(service, worker, lambda: None, lambda: self.stolen.append(f"worker {worker} taken for dead"))
+        wanted = ("promote_due", "beat", "rescue")
+        moments = dict.fromkeys(wanted, runtime.now())
+        while not self.over:
+            for name in wanted:
+                if moments[name] <= runtime.now():
+                    moments[name] = table[name](runtime.now())
+            moments["promote_due"] = runtime.now()
+            claim = partial(queue.claim, operation_types=[EVENT, REQUEST], limit=self.dice.randint(1, 5), worker=str(worker))
+            claimed = self._persistently(service, claim)
+            runtime.sleep(self.dice.uniform(0, 0.01))
+            for job in claimed or ():
+                settle = partial(queue.settle, settlements=[Settlement(job, self._outcome(), 0.01)])
+                settled = self._persistently(service, settle)
+                self.stolen += [f"nobody deleted it, and its lease is gone: {found}" for found in settled.refused]
+        store.release_worker(UUID(str(worker)))
+
+    def _persistently(self, service: Service, unit: object) -> object:
+        for _ in range(20):
+            try:
+                return service.store.write(unit)  # type: ignore[arg-type]
+            except AdjournError:  # the database was busy or saw a deadlock: nothing was written
+                runtime.sleep(0.01)
+        return service.store.write(unit)  # type: ignore[arg-type]
+
+    def _outcome(self) -> Outcome:
+        dice = self.dice.random()
+        if dice < 0.05:
+            return Retry("again", 0.05)
+        if dice < 0.1:
+            return Continue("on")
+        if dice < 0.15:
+            return Postpone(runtime.now())
+        return Failed(1, "no", "no") if dice < 0.25 else Succeeded()
+
+    def _forget_tokens(self, service: Service) -> None:
+        """Rows of the mutex hold nothing: they may go at any time."""
+        while not self.over:
+            service.store.write(
+                lambda tx: tx.execute(
+                    "DELETE FROM token WHERE token IN (SELECT token FROM token LIMIT 2 FOR UPDATE SKIP LOCKED)"
+                )
+            )
+            runtime.sleep(0.02)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.broken.crowd")
+    parser.add_argument("seed", type=int)
+    parser.add_argument("--source", type=Path)
+    options = parser.parse_args()
+    if options.source is not None and not Path(adjourn.__file__).is_relative_to(options.source):
+        parser.error(f"the service was loaded from {adjourn.__file__}")
+    cluster = postgres.cluster()
+    name = cluster.create()
+    try:
+        crowd = Crowd(options.seed, cluster.url_of(name))
+        found = crowd.play()
+    finally:
+        cluster.drop(name)
+    memory = crowd.people.memory
+    print(f"{len(memory.wishes)} batches, {len(memory.known)} jobs known, {len(memory.acts)} acts", file=sys.stderr)
+    print("\n".join(found[:20]))
+    return int(bool(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
