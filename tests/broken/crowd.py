@@ -7,10 +7,13 @@ everybody wants; the order of things is the database's, so what is wrong is foun
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import random
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from tests.proof import audit
@@ -20,15 +23,31 @@ from tests.simulation.people import People
 from tests.support import postgres
 
 import adjourn
-from adjourn import runtime
+from adjourn import config, runtime
 from adjourn.errors import AdjournError
 from adjourn.jobs import queue
-from adjourn.jobs.model import EVENT, REQUEST, Continue, Failed, Outcome, Postpone, Retry, Settlement, Succeeded
+from adjourn.jobs.model import (
+    EVENT,
+    REQUEST,
+    ClaimedJob,
+    Continue,
+    Failed,
+    Outcome,
+    Postpone,
+    Retry,
+    Settled,
+    Settlement,
+    Succeeded,
+)
 from adjourn.service import Service
 from adjourn.store import open_store
+from adjourn.store.contract import Transaction
 from adjourn.worker.duties import duties
 
 _SECONDS = 5.0
+_STALE_SECONDS, _DUTY_SECONDS = 0.6, 0.1
+_PAUSED = 0.03
+"""How often a worker is paused with the jobs that it has claimed."""
 _DRAIN_SECONDS_MAX = 12.0
 _HOSTS, _WORKERS, _PRODUCERS, _OPERATORS = 2, 3, 2, 1
 _OPEN = (
@@ -46,6 +65,8 @@ class Crowd:
         self.people = People(random.Random(f"{seed} people"), batches=1_000_000, acts=1_000_000, pace=0.02)
         self.over = False
         self.stolen: list[str] = []
+        self.succeeded: list[tuple[str, str]] = []
+        """Runs that were told that their success is written."""
         self.failed: list[str] = []
 
     def play(self) -> list[str]:
@@ -73,18 +94,28 @@ class Crowd:
             thread.join(30)
         memory = self.people.memory
         log = Log(
-            batches=[wish.batch() for wish in memory.wishes], acts=memory.acts, deletions_tried=memory.deletions_tried
+            # Its workers run nothing, so nobody's handler writes anything.
+            batches=[dataclasses.replace(wish.batch(), parts=0) for wish in memory.wishes],
+            acts=memory.acts,
+            deletions_tried=memory.deletions_tried,
         )
         found = [str(violation) for violation in violations(stores[0], log)]
+        with stores[0].read() as reader:
+            ends = {(entry.job, entry.was_lease) for entry in audit.read(reader) if entry.became in (30, 32, None)}
+        found += [
+            f"job {job} did not succeed under lease {lease}"
+            for job, lease in self.succeeded
+            if (job, lease) not in ends
+        ]
         for store in stores:
             store.close()
         deleted = {str(act.job) for act in memory.acts}
         return [*found, *self.failed, *(text for text in self.stolen if text.split()[-1] not in deleted)]
 
-    def _start(self, function: object, service: Service) -> runtime.Thread:
+    def _start(self, function: Callable[[Service], None], service: Service) -> runtime.Thread:
         def run() -> None:
             try:
-                function(service)  # type: ignore[operator]
+                function(service)
             except BaseException as error:
                 self.failed.append(f"{type(error).__name__}: {error}")
 
@@ -95,33 +126,49 @@ class Crowd:
             return bool(reader.rows(_OPEN)[0][0])
 
     def _work(self, service: Service) -> None:
-        """One worker, with its own beat and its own duties."""
-        store, worker = service.store, runtime.new_id()
-        store.hold_worker(worker, "host", 1)
-        table = duties(service, worker, lambda: None, lambda: self.stolen.append(f"worker {worker} taken for dead"))
-        wanted = ("promote_due", "beat", "rescue")
-        moments = dict.fromkeys(wanted, runtime.now())
+        """One worker, with its own beat and its own duties. Now and then it is paused for so long that it is taken for dead."""
         while not self.over:
-            for name in wanted:
-                if moments[name] <= runtime.now():
-                    moments[name] = table[name](runtime.now())
-            moments["promote_due"] = runtime.now()
-            claim = partial(queue.claim, operation_types=[EVENT, REQUEST], limit=self.dice.randint(1, 5), worker=str(worker))
-            claimed = self._persistently(service, claim)
-            runtime.sleep(self.dice.uniform(0, 0.01))
-            for job in claimed or ():
-                settle = partial(queue.settle, settlements=[Settlement(job, self._outcome(), 0.01)])
-                settled = self._persistently(service, settle)
-                self.stolen += [f"nobody deleted it, and its lease is gone: {found}" for found in settled.refused]
-        store.release_worker(UUID(str(worker)))
+            worker = runtime.new_id()
+            service.store.hold_worker(worker, "host", 1)
+            self._work_as(service, worker)
+            service.store.release_worker(worker)
 
-    def _persistently(self, service: Service, unit: object) -> object:
+    def _work_as(self, service: Service, worker: UUID) -> None:
+        lost: list[bool] = []
+        table = duties(service, worker, lambda: None, lambda: lost.append(True))
+        moments = dict.fromkeys(("promote_due", "beat", "rescue"), 0.0)
+        beaten = runtime.monotonic()
+        paused = False
+        while not self.over and not paused and not lost:
+            for name in moments:
+                began = runtime.monotonic()
+                if moments[name] <= began:
+                    table[name](runtime.now())
+                    moments[name] = runtime.monotonic() + _DUTY_SECONDS
+                    beaten = began if name == "beat" and not lost else beaten
+            claim = partial(
+                queue.claim, operation_types=[EVENT, REQUEST], limit=self.dice.randint(1, 5), worker=str(worker)
+            )
+            claimed: list[ClaimedJob] = self._persistently(service, claim)
+            paused = bool(claimed) and self.dice.random() < _PAUSED
+            runtime.sleep(self.dice.uniform(0.5, 2.0) * _STALE_SECONDS if paused else self.dice.uniform(0, 0.01))
+            for job in claimed:
+                outcome = self._outcome()
+                settle = partial(queue.settle, settlements=[Settlement(job, outcome, 0.01)])
+                settled: Settled = self._persistently(service, settle)
+                if settled.accepted and isinstance(outcome, Succeeded):
+                    self.succeeded.append((str(job.id), job.lease))
+                # On a busy machine any worker may be late; only one that is not must keep what it holds.
+                if settled.refused and runtime.monotonic() - beaten < _STALE_SECONDS:
+                    self.stolen.append(f"nobody deleted it, and its lease is gone: {job.id}")
+
+    def _persistently(self, service: Service, unit: Callable[[Transaction], Any]) -> Any:
         for _ in range(20):
             try:
-                return service.store.write(unit)  # type: ignore[arg-type]
+                return service.store.write(unit)
             except AdjournError:  # the database was busy or saw a deadlock: nothing was written
                 runtime.sleep(0.01)
-        return service.store.write(unit)  # type: ignore[arg-type]
+        return service.store.write(unit)
 
     def _outcome(self) -> Outcome:
         dice = self.dice.random()
@@ -151,6 +198,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.source is not None and not Path(adjourn.__file__).is_relative_to(options.source):
         parser.error(f"the service was loaded from {adjourn.__file__}")
+    config.WORKER_STALE_SECONDS = _STALE_SECONDS
     cluster = postgres.cluster()
     name = cluster.create()
     try:

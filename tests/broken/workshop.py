@@ -60,7 +60,9 @@ def find_out(variant: Variant, source: Path) -> Found | None:
     }
     for seed in range(variant.seeds):
         command = [sys.executable, "-m", "tests.broken.crowd", str(seed), "--source", str(source)]
-        done = subprocess.run(command, cwd=SOURCE.parent, env=environment, capture_output=True, text=True, timeout=_ROUND_SECONDS * 4)
+        done = subprocess.run(
+            command, cwd=SOURCE.parent, env=environment, capture_output=True, text=True, timeout=_ROUND_SECONDS * 4
+        )
         if done.returncode not in (0, 1):
             raise RuntimeError(f"the crowd ended with {done.returncode}: {done.stderr[-2000:]}")
         if done.returncode == 1:

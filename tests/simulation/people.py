@@ -6,6 +6,7 @@ then nobody knows whether it was done. What was acknowledged outlives them.
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections import Counter
 from dataclasses import dataclass, field
@@ -110,6 +111,15 @@ class People:
                 self.act(service)
             elif self.batches <= 0:
                 return
+
+    def read_slowly(self, service: Service) -> None:
+        """Somebody whose view of the data is old before he goes on; it may be taken from him, then he asks again."""
+        while not self.done:
+            runtime.sleep(self._dice.uniform(0, 4))
+            with contextlib.suppress(Busy), service.store.read() as reader:
+                for row in reader.stream("SELECT statecode FROM asyncoperation ORDER BY sequence"):
+                    assert row[0] in (0, 1, 2, 3)
+                    runtime.sleep(self._dice.choice((0.0, 0.0, 7.0)))
 
     def enqueue(self, service: Service) -> None:
         """One batch, in one transaction; once more when the service is busy."""
