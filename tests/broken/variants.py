@@ -197,8 +197,9 @@ VARIANTS = (
         (
             Edit(
                 "store/writer.py",
-                "            tx.finish()\n        except BaseException as error:\n            self._undone(tx)\n            if tx.lost",
-                "            tx.finish()\n            entry.future.set_result(entry.value)\n        except BaseException as error:\n            self._undone(tx)\n            if tx.lost",
+                "            entry.value = entry.run(tx)\n            tx.finish()\n",
+                "            entry.value = entry.run(tx)\n            tx.finish()\n"
+                "            entry.future.set_result(entry.value)\n",
             ),
             Edit(
                 "store/writer.py",
@@ -289,3 +290,10 @@ VARIANTS = (
         by="postgres",
     ),
 )
+
+HARMLESS = Variant(
+    "claims begin at their hints on SQLite, too",
+    (Edit("worker/*.py", 'dialect == "sqlite" or now - self._swept', 'dialect == "never" or now - self._swept'),),
+    40,
+)
+"""Changes nothing that anybody was promised: what the checks must let through."""

@@ -77,16 +77,26 @@ class Memory:
 class People:
     """All of them. batches, acts: how many are still to be done. pace: how much slower or faster than usual they are.
 
-    large: how many characters of a payload go to a file.
+    large: how many characters of a payload go to a file; large_share: of how many jobs.
     """
 
-    def __init__(self, dice: random.Random, *, batches: int, acts: int, pace: float = 1.0, large: int = LARGE) -> None:
+    def __init__(
+        self,
+        dice: random.Random,
+        *,
+        batches: int,
+        acts: int,
+        pace: float = 1.0,
+        large: int = LARGE,
+        large_share: float = 0.2,
+    ) -> None:
         self.memory = Memory()
         self.batches = batches
         self.acts = acts
         self._dice = dice
         self._pace = pace
         self._large = large
+        self._large_share = large_share
         self._marks = 0
 
     @property
@@ -130,7 +140,7 @@ class People:
         for _ in range(dice.randint(1, 4)):
             self._marks += 1
             acts = self._script(writes, isolated=message is isolated_handlers.isolated_work)
-            pad = "x" * (0 if dice.random() < 0.8 else self._large)
+            pad = "x" * (self._large + 1 if dice.random() < self._large_share else 0)
             request = message.request(mark=f"mark {self._marks}", pad=pad, acts=acts, ends=dice.choice(_ENDS))
             wait = dice.choice(_WAITS) * self._pace
             until = runtime.now() + timedelta(seconds=wait) if wait else None

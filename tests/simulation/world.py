@@ -241,10 +241,10 @@ class World:
     def _hear(self, logger: Any, method: str, event: dict[str, Any]) -> Any:
         text = str(event["event"])
         error = sys.exception()
-        if method in ("error", "critical") and text not in _FORESEEN:
-            # An executor whose supervisor went in the middle of an outcome may say that it cannot go on.
-            if not (text == "the executor cannot go on" and isinstance(error, OSError)):
-                self._heard.append(f"the service says: {text} ({error!r})")
+        # An executor whose supervisor went in the middle of an outcome may say that it cannot go on.
+        foreseen = text in _FORESEEN or (text == "the executor cannot go on" and isinstance(error, OSError))
+        if method in ("error", "critical") and not foreseen:
+            self._heard.append(f"the service says: {text} ({error!r})")
         self.scheduler.note(text)
         raise structlog.DropEvent
 
