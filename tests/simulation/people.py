@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -26,7 +27,7 @@ from adjourn.service import Service, encode_arguments
 
 LARGE = 1_000
 """From here on a payload goes to a file, so that a crash of files needs no megabytes."""
-_TOKENS = (None, None, "red", "green")
+_TOKENLESS = 0.5
 _WAITS = (0.0, 0.0, 0.0, 0.0, 0.4, 3.0, 9.0)
 _MESSAGES = (handlers.work, handlers.work, handlers.atomic_work, isolated_handlers.isolated_work)
 _ENDS = (
@@ -89,6 +90,7 @@ class People:
         pace: float = 1.0,
         large: int = LARGE,
         large_share: float = 0.2,
+        tokens: Sequence[str] = ("red", "green"),
     ) -> None:
         self.memory = Memory()
         self.batches = batches
@@ -97,6 +99,7 @@ class People:
         self._pace = pace
         self._large = large
         self._large_share = large_share
+        self._tokens = tokens
         self._marks = 0
 
     @property
@@ -144,7 +147,8 @@ class People:
             request = message.request(mark=f"mark {self._marks}", pad=pad, acts=acts, ends=dice.choice(_ENDS))
             wait = dice.choice(_WAITS) * self._pace
             until = runtime.now() + timedelta(seconds=wait) if wait else None
-            items.append((request, {"dependency_token": dice.choice(_TOKENS), "postpone_until": until}))
+            token = None if dice.random() < _TOKENLESS else dice.choice(self._tokens)
+            items.append((request, {"dependency_token": token, "postpone_until": until}))
         wish = Wish(
             texts=tuple(encode_arguments(request) for request, _ in items),
             tokens=tuple(options["dependency_token"] for _, options in items),

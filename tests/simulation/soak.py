@@ -41,6 +41,8 @@ _KILL_SECONDS = (1.5, 8.0)
 _FROZEN_SECONDS = (0.5, 7.0)
 """At times longer than a worker may be silent."""
 _END_SECONDS_MAX = 240.0
+_PACE, _TOKENS = 1.5, 12
+"""As fast as the executors can run it."""
 _LARGE_CHARACTERS, _LARGE_SHARE = 4_300_000, 0.005
 _OPEN = (
     "SELECT count(*) FROM asyncoperation WHERE statecode IN (0, 2) OR "
@@ -93,7 +95,8 @@ class Soak:
             random.Random(f"{seed} people"),
             batches=1 << 60,
             acts=1 << 60,
-            pace=0.3,
+            pace=_PACE,
+            tokens=[f"token {number}" for number in range(_TOKENS)],
             large=_LARGE_CHARACTERS,
             large_share=_LARGE_SHARE,
         )
