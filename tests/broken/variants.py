@@ -64,6 +64,7 @@ VARIANTS = (
             ),
         ),
         300,
+        quick=True,
     ),
     Variant(
         "a rescue does not look who is alive",
@@ -87,6 +88,7 @@ VARIANTS = (
         "a settle overwrites what people asked for meanwhile",
         (Edit(_QUEUE, "        status = Status(found[2])\n", "        status = Status.IN_PROGRESS\n"),),
         60,
+        quick=True,
     ),
     Variant(
         "a promotion takes no mutex",
@@ -135,6 +137,7 @@ VARIANTS = (
         "a cancel is lost while the job is pausing",
         (Edit("jobs/states.py", "        _S.PAUSING: Result(_S.CANCELING),\n", "        _S.PAUSING: _UNCHANGED,\n"),),
         200,
+        quick=True,
     ),
     Variant(
         "a rescue forgets that the job was canceled",
@@ -146,6 +149,7 @@ VARIANTS = (
             ),
         ),
         300,
+        quick=True,
     ),
     Variant(
         "the counts miss deletions",
