@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import logging
 import random
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import structlog
 from tests.proof import audit
 from tests.proof.checker import violations
 from tests.proof.violations import Log
@@ -48,7 +50,7 @@ _SECONDS = 5.0
 _STALE_SECONDS, _DUTY_SECONDS = 0.6, 0.1
 _PAUSED = 0.03
 """How often a worker is paused with the jobs that it has claimed."""
-_DRAIN_SECONDS_MAX = 12.0
+_DRAIN_SECONDS_MAX = 90.0
 _HOSTS, _WORKERS, _PRODUCERS, _OPERATORS = 2, 3, 2, 1
 _OPEN = (
     "SELECT count(*) FROM asyncoperation WHERE statecode IN (0, 2) OR "
@@ -198,6 +200,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.source is not None and not Path(adjourn.__file__).is_relative_to(options.source):
         parser.error(f"the service was loaded from {adjourn.__file__}")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     config.WORKER_STALE_SECONDS = _STALE_SECONDS
     cluster = postgres.cluster()
     name = cluster.create()
