@@ -20,7 +20,7 @@ FREEZE, FREEZE_EXECUTOR = "a process is paused and comes back", "an executor is 
 FORWARD, BACK, WAKE = "the clock jumps forward", "the clock jumps back", "a wake-up comes twice"
 REPLY_LOST, DISK_FULL = "the reply of a commit is lost", "the disk is full at a commit"
 _ANYWHERE = (
-    (KILL, 6), (KILL_EXECUTOR, 4), (STOP, 2), (FREEZE, 3), (FREEZE_EXECUTOR, 3), (FORWARD, 2), (BACK, 2), (WAKE, 6),
+    (KILL, 6), (KILL_EXECUTOR, 4), (STOP, 2), (FREEZE, 3), (FREEZE_EXECUTOR, 3), (FORWARD, 2), (BACK, 6), (WAKE, 6),
 )  # fmt: skip
 _FROZEN_SECONDS = ((0.01, 1.0), (1.0, 8.0), (25.0, 40.0))
 _JUMP_SECONDS = ((0.1, 5.0), (60.0, 7_200.0))
