@@ -46,8 +46,8 @@ from adjourn.store import open_store
 from adjourn.store.contract import Transaction
 from adjourn.worker.duties import duties
 
-_SECONDS = 5.0
-_STALE_SECONDS, _DUTY_SECONDS = 0.6, 0.1
+_SECONDS = 6.0
+_STALE_SECONDS, _DUTY_SECONDS = 1.2, 0.1
 _PAUSED = 0.03
 """How often a worker is paused with the jobs that it has claimed."""
 _DRAIN_SECONDS_MAX = 90.0
@@ -130,24 +130,25 @@ class Crowd:
     def _work(self, service: Service) -> None:
         """One worker, with its own beat and its own duties. Now and then it is paused for so long that it is taken for dead."""
         while not self.over:
-            worker = runtime.new_id()
+            worker, began = runtime.new_id(), runtime.monotonic()
             service.store.hold_worker(worker, "host", 1)
-            self._work_as(service, worker)
+            self._work_as(service, worker, began)
             service.store.release_worker(worker)
 
-    def _work_as(self, service: Service, worker: UUID) -> None:
+    def _work_as(self, service: Service, worker: UUID, beaten: float) -> None:
         lost: list[bool] = []
         table = duties(service, worker, lambda: None, lambda: lost.append(True))
         moments = dict.fromkeys(("promote_due", "beat", "rescue"), 0.0)
-        beaten = runtime.monotonic()
-        paused = False
+        paused = late = False
         while not self.over and not paused and not lost:
             for name in moments:
                 began = runtime.monotonic()
                 if moments[name] <= began:
                     table[name](runtime.now())
                     moments[name] = runtime.monotonic() + _DUTY_SECONDS
-                    beaten = began if name == "beat" and not lost else beaten
+                    if name == "beat":
+                        late = late or began - beaten > _STALE_SECONDS
+                        beaten = began
             claim = partial(
                 queue.claim, operation_types=[EVENT, REQUEST], limit=self.dice.randint(1, 5), worker=str(worker)
             )
@@ -160,8 +161,9 @@ class Crowd:
                 settled: Settled = self._persistently(service, settle)
                 if settled.accepted and isinstance(outcome, Succeeded):
                     self.succeeded.append((str(job.id), job.lease))
-                # On a busy machine any worker may be late; only one that is not must keep what it holds.
-                if settled.refused and runtime.monotonic() - beaten < _STALE_SECONDS:
+                # On a busy machine any worker may be late with its beat, and its jobs are taken then or a little later; only
+                # one that never was late must keep what it holds.
+                if settled.refused and not late and runtime.monotonic() - beaten < _STALE_SECONDS:
                     self.stolen.append(f"nobody deleted it, and its lease is gone: {job.id}")
 
     def _persistently(self, service: Service, unit: Callable[[Transaction], Any]) -> Any:
