@@ -6,9 +6,11 @@ DATABASE ?= sqlite:///var/adjourn.db
 HTTP ?= 127.0.0.1:8080
 PYTEST_OPTIONS ?=
 TEST_PROCESSES ?= auto
+SEEDS ?= 0:10000
+MINUTES ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench simulate fuzz requirements prove clean
+.PHONY: help run test check bench simulate soak fuzz requirements prove clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -57,8 +59,12 @@ check: $(VENV)/installed-test  ## lint, types, import direction
 bench: $(VENV)/installed-test  ## measure against yardsticks in the same run; writes docs/performance.md
 	$(BIN)/python -m benchmarks
 
-simulate: $(VENV)/installed-test  ## the long run of the seeded simulation
-	$(BIN)/python -m pytest tests/simulation -m 'long or not long' $(PYTEST_OPTIONS)
+simulate: $(VENV)/installed-test  ## 10,000 seeds of the simulation, or as many as there are in an hour; SEEDS=7 TRACE=FILE tells one
+	$(BIN)/python -m tests.simulation --seeds '$(SEEDS)' --seconds 3600 $(if $(TRACE),--trace '$(TRACE)')
+
+soak: $(VENV)/installed-test  ## MINUTES (10) of real processes, operators and kills on each store, then the history checker
+	$(BIN)/python -m tests.simulation.soak --database sqlite --minutes '$(MINUTES)'
+	$(BIN)/python -m tests.simulation.soak --database postgres --minutes '$(MINUTES)'
 
 fuzz: $(VENV)/installed-test  ## new properties' examples, 200,000 texts at the parsers, 40,000 requests over HTTP; ADJOURN_FUZZ_SEED repeats a run
 	ADJOURN_HYPOTHESIS=exploring $(BIN)/python -m pytest tests/fuzz tests/properties -m 'long or not long' $(PYTEST_OPTIONS)
@@ -66,8 +72,8 @@ fuzz: $(VENV)/installed-test  ## new properties' examples, 200,000 texts at the 
 requirements: $(VENV)/installed-test  ## rows of docs/requirements.md owed so far without a passing test
 	$(BIN)/python -m tools.requirements
 
-prove: $(VENV)/installed-test  ## kill at every fault point, explore the reference model; then the requirements as written, long ones too
-	ADJOURN_HYPOTHESIS=exploring $(BIN)/python -m pytest tests/proof -m 'long or not long' $(PYTEST_OPTIONS)
+prove: $(VENV)/installed-test  ## kill at every fault point, explore the reference model, simulate, broken variants; then the requirements, long ones too
+	ADJOURN_HYPOTHESIS=exploring $(BIN)/python -m pytest tests/proof tests/simulation tests/broken -m 'long or not long' $(PYTEST_OPTIONS)
 	$(BIN)/python -m pytest -m 'requirement' $(PYTEST_OPTIONS)
 
 clean:  ## remove what the targets made, but no database

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from tests.broken.variants import VARIANTS, Variant
+from tests.broken.variants import HARMLESS, VARIANTS, Variant
 from tests.broken.workshop import find_out, patched
 
 
@@ -30,6 +30,12 @@ def test_a_quick_variant_is_found_out(variant: Variant) -> None:
 @pytest.mark.parametrize("variant", [found for found in VARIANTS if not found.quick], ids=lambda found: found.name)
 def test_a_variant_is_found_out(variant: Variant) -> None:
     _must_be_found_out(variant)
+
+
+@pytest.mark.long
+def test_a_harmless_variant_gets_through() -> None:
+    with patched(HARMLESS) as source:
+        assert find_out(HARMLESS, source) is None
 
 
 def _must_be_found_out(variant: Variant) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -13,10 +14,11 @@ from tempfile import TemporaryDirectory
 
 from tests.broken.variants import Variant
 from tests.simulation.run import simulate
+from tests.support import postgres
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 SECONDS_MAX = 1200.0
-_ROUND_SECONDS = 30
+_ROUND_SECONDS = 75
 
 
 class DoesNotApply(Exception):
@@ -51,9 +53,16 @@ def find_out(variant: Variant, source: Path) -> Found | None:
     if variant.by == "simulation":
         census = simulate(range(variant.seeds), seconds_max=SECONDS_MAX, first_only=True, source=source)
         return Found(census.seeds, census.violations[0][1]) if census.violations else None
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{source}:{SOURCE.parent}",
+        "DATABASE_URL": postgres.cluster().url,
+    }
     for seed in range(variant.seeds):
         command = [sys.executable, "-m", "tests.broken.crowd", str(seed), "--source", str(source)]
-        done = subprocess.run(command, cwd=SOURCE.parent, capture_output=True, text=True, timeout=_ROUND_SECONDS * 4)
+        done = subprocess.run(
+            command, cwd=SOURCE.parent, env=environment, capture_output=True, text=True, timeout=_ROUND_SECONDS * 4
+        )
         if done.returncode not in (0, 1):
             raise RuntimeError(f"the crowd ended with {done.returncode}: {done.stderr[-2000:]}")
         if done.returncode == 1:

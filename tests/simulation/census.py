@@ -75,7 +75,10 @@ class Census:
             "perils:",
             *(f"  {self.perils[kind]:>9,}  {kind}" for kind in sorted({*KINDS, *self.perils})),
             "transitions:",
-            *(f"  {self.transitions[name]:>9,}  {_named(name)}" for name in sorted({*TRANSITIONS_EXPECTED, *self.transitions})),
+            *(
+                f"  {self.transitions[name]:>9,}  {_named(name)}"
+                for name in sorted({*TRANSITIONS_EXPECTED, *self.transitions})
+            ),
             "acknowledged acts:",
             *(f"  {count:>9,}  {name}" for name, count in sorted(self.acts.items())),
             "refused calls:",

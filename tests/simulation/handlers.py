@@ -7,7 +7,6 @@ A cursor is the number of acts that have been done. Every write says by which ru
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from datetime import timedelta
 
 import adjourn
@@ -15,8 +14,11 @@ from adjourn import Client, Context, Job, runtime
 from adjourn.jobs.model import Outcome
 
 PLAIN, EFFECT, CAUSED, SEEN = "a write", "an effect", "caused", "seen"
-begun: Callable[[Job], int] = lambda job: 0
-"""Tells the world that a run begins; the number of the run. Set by the world."""
+
+
+def begun(job: Job) -> int:
+    """The number of a run that begins. A simulated world counts them; real executors have nobody to ask."""
+    return 0
 
 
 @adjourn.message

@@ -6,8 +6,10 @@ then nobody knows whether it was done. What was acknowledged outlives them.
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -25,7 +27,7 @@ from adjourn.service import Service, encode_arguments
 
 LARGE = 1_000
 """From here on a payload goes to a file, so that a crash of files needs no megabytes."""
-_TOKENS = (None, None, "red", "green")
+_TOKENLESS = 0.5
 _WAITS = (0.0, 0.0, 0.0, 0.0, 0.4, 3.0, 9.0)
 _MESSAGES = (handlers.work, handlers.work, handlers.atomic_work, isolated_handlers.isolated_work)
 _ENDS = (
@@ -74,13 +76,30 @@ class Memory:
 
 
 class People:
-    """All of them. batches, acts: how many are still to be done."""
+    """All of them. batches, acts: how many are still to be done. pace: how much slower or faster than usual they are.
 
-    def __init__(self, dice: random.Random) -> None:
+    large: how many characters of a payload go to a file; large_share: of how many jobs.
+    """
+
+    def __init__(
+        self,
+        dice: random.Random,
+        *,
+        batches: int,
+        acts: int,
+        pace: float = 1.0,
+        large: int = LARGE,
+        large_share: float = 0.2,
+        tokens: Sequence[str] = ("red", "green"),
+    ) -> None:
         self.memory = Memory()
-        self.batches = dice.randint(4, 9)
-        self.acts = dice.randint(10, 30)
+        self.batches = batches
+        self.acts = acts
         self._dice = dice
+        self._pace = pace
+        self._large = large
+        self._large_share = large_share
+        self._tokens = tokens
         self._marks = 0
 
     @property
@@ -94,17 +113,26 @@ class People:
             self.enqueue(service)
             if self._dice.random() < 0.4:
                 self._create(service)
-            runtime.sleep(self._dice.uniform(0, 1.5))
+            runtime.sleep(self._dice.uniform(0, 1.5) * self._pace)
 
     def operate(self, service: Service) -> None:
         """One operator."""
         while self.acts > 0:
-            runtime.sleep(self._dice.uniform(0, 0.8))
+            runtime.sleep(self._dice.uniform(0, 0.8) * self._pace)
             if self.memory.known:
                 self.acts -= 1
                 self.act(service)
             elif self.batches <= 0:
                 return
+
+    def read_slowly(self, service: Service) -> None:
+        """Somebody whose view of the data is old before he goes on; it may be taken from him, then he asks again."""
+        while not self.done:
+            runtime.sleep(self._dice.uniform(0, 4))
+            with contextlib.suppress(Busy), service.store.read() as reader:
+                for row in reader.stream("SELECT statecode FROM asyncoperation ORDER BY sequence"):
+                    assert row[0] in (0, 1, 2, 3)
+                    runtime.sleep(self._dice.choice((0.0, 0.0, 7.0)))
 
     def enqueue(self, service: Service) -> None:
         """One batch, in one transaction; once more when the service is busy."""
@@ -115,11 +143,12 @@ class People:
         for _ in range(dice.randint(1, 4)):
             self._marks += 1
             acts = self._script(writes, isolated=message is isolated_handlers.isolated_work)
-            pad = "x" * dice.choice((0, 0, 0, 0, 2 * LARGE))
+            pad = "x" * (self._large + 1 if dice.random() < self._large_share else 0)
             request = message.request(mark=f"mark {self._marks}", pad=pad, acts=acts, ends=dice.choice(_ENDS))
-            wait = dice.choice(_WAITS)
+            wait = dice.choice(_WAITS) * self._pace
             until = runtime.now() + timedelta(seconds=wait) if wait else None
-            items.append((request, {"dependency_token": dice.choice(_TOKENS), "postpone_until": until}))
+            token = None if dice.random() < _TOKENLESS else dice.choice(self._tokens)
+            items.append((request, {"dependency_token": token, "postpone_until": until}))
         wish = Wish(
             texts=tuple(encode_arguments(request) for request, _ in items),
             tokens=tuple(options["dependency_token"] for _, options in items),
@@ -162,7 +191,7 @@ class People:
                 client.delete("asyncoperation", job)
                 memory.deletions_tried.discard(job)
             elif action is Action.POSTPONE:
-                until = runtime.now() + timedelta(seconds=dice.choice((-1.0, 0.5, 2.0, 12.0)))
+                until = runtime.now() + timedelta(seconds=dice.choice((-1.0, 0.5, 2.0, 12.0)) * self._pace)
                 client.update("asyncoperation", job, {"postponeuntil": until})
             else:
                 client.update("asyncoperation", job, _CHANGES[action])

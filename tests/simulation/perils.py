@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import apsw
+from tests.proof import points
 from tests.simulation.machine import Machine
 from tests.simulation.scheduler import Process, Scheduler
 
@@ -19,12 +20,12 @@ FREEZE, FREEZE_EXECUTOR = "a process is paused and comes back", "an executor is 
 FORWARD, BACK, WAKE = "the clock jumps forward", "the clock jumps back", "a wake-up comes twice"
 REPLY_LOST, DISK_FULL = "the reply of a commit is lost", "the disk is full at a commit"
 _ANYWHERE = (
-    (KILL, 6), (KILL_EXECUTOR, 4), (STOP, 2), (FREEZE, 3), (FREEZE_EXECUTOR, 3), (FORWARD, 2), (BACK, 2), (WAKE, 6),
+    (KILL, 6), (KILL_EXECUTOR, 4), (STOP, 2), (FREEZE, 3), (FREEZE_EXECUTOR, 3), (FORWARD, 2), (BACK, 6), (WAKE, 6),
 )  # fmt: skip
 _FROZEN_SECONDS = ((0.01, 1.0), (1.0, 8.0), (25.0, 40.0))
 _JUMP_SECONDS = ((0.1, 5.0), (60.0, 7_200.0))
-DEATHS = ("before commit", "after commit", "file written", "file renamed", "file deleted", "outcome")
-"""The fault points of the source at which a simulated process may die."""
+DEATHS = tuple(sorted({site.rpartition(": ")[2] for site in points.declared("sqlite")}))
+"""The fault points of the source, at each of which a process must have died."""
 KINDS = (*(kind for kind, _ in _ANYWHERE), REPLY_LOST, DISK_FULL, *(f"death at: {moment}" for moment in DEATHS))
 """Everything that a run of many seeds must have met."""
 
@@ -60,7 +61,7 @@ class Perils:
         self._moments = dice.randint(1, 40) if kind == "moment" else far
         self._commits = dice.randint(1, 25) if kind == "commit" else far
         # Files come seldom, so who waits for one may wait longer.
-        self._wanted = dice.choice((None, None, "file written", "file renamed", "file deleted", "outcome"))
+        self._wanted = dice.choice((None, *DEATHS))
 
     def _happened(self, kind: str) -> None:
         self.counts[kind] += 1
@@ -109,7 +110,9 @@ class Perils:
         return True
 
     def _moment(self, process: Process, moment: str) -> None:
-        if not self.on or self._moments > 100_000 or process not in self.services:
+        if not self.on or self._moments > 100_000:
+            return
+        if process not in self.services and process not in self._machine.executors:
             return
         self._moments -= 1
         if self._moments > 0 or (self._wanted is not None and self._wanted != moment and self._moments > -60):

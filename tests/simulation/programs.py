@@ -33,20 +33,26 @@ def executor(connection: Socket, slots: int) -> None:
 def serve(world: World, process: Process, *, people: bool) -> None:
     """As `adjourn serve`; people: who call this service, on threads of it, until it is asked to stop."""
     store, service = _opened(world)
+    with store.hold_service() if people else contextlib.nullcontext():
+        _serve(world, process, service, people=people)
+    store.close()
+    world.machine.exit(0)
+
+
+def _serve(world: World, process: Process, service: Service, *, people: bool) -> None:
     dice = world.dice
     supervisor = Supervisor(
         service, processes=dice.randint(1, 2), concurrency=dice.randint(1, 3), job_seconds_max=JOB_SECONDS_MAX
     )
     supervisor.start()
-    threads = []
     if people:
-        threads = [runtime.spawn(world.people.produce, service, name=f"producer{number}") for number in range(2)]
-        threads += [runtime.spawn(world.people.operate, service, name=f"operator{number}") for number in range(2)]
+        for number in range(2):
+            runtime.spawn(world.people.produce, service, name=f"producer{number}")
+            runtime.spawn(world.people.operate, service, name=f"operator{number}")
+        runtime.spawn(world.people.read_slowly, service, name="reader")
     while not world.asked_to_stop(process):
         runtime.sleep(_LOOK_SECONDS)
     supervisor.stop()
-    store.close()
-    world.machine.exit(0)
 
 
 def script(world: World) -> None:

@@ -38,7 +38,14 @@ def simulate(
     source: the folder in which `adjourn` is. environment: more variables for that interpreter.
     """
     command = [sys.executable, "-m", "tests.simulation", "--seeds", f"{seeds.start}:{seeds.stop}", "--json"]
-    command += ["--source", str(source), "--seconds", str(seconds_max), *(["--first-only"] * first_only), *(["--coverage"] * coverage)]
+    command += [
+        "--source",
+        str(source),
+        "--seconds",
+        str(seconds_max),
+        *(["--first-only"] * first_only),
+        *(["--coverage"] * coverage),
+    ]
     done = subprocess.run(
         command,
         cwd=_ROOT,

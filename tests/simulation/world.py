@@ -34,10 +34,12 @@ from tests.simulation.scheduler import Process, Scheduler
 from tests.simulation.store import Store
 
 from adjourn import config, runtime
+from adjourn.jobs import explain
 from adjourn.jobs.queue import workers
 from adjourn.metadata.values import moment_text
 from adjourn.service import Service
-from adjourn.store import faults
+from adjourn.store import faults, wal
+from adjourn.worker.duties import duties
 
 _LOOK_SECONDS = 0.5
 _RESTART_SECONDS_MAX = 1.5
@@ -45,6 +47,7 @@ _SCRIPT_SECONDS = 6.0
 _SECONDS_MAX = 900.0
 _SOON_SECONDS = 60.0
 """What is due within this time is waited for at the end."""
+_STEP_PAGES, _LIMIT_PAGES = 60, 120
 _FORESEEN = frozenset(
     (
         "an executor died",
@@ -124,7 +127,8 @@ class World:
         self.scheduler = Scheduler(seed, keep_trace=keep_trace)
         self.machine = Machine(self.scheduler, programs.executor)
         self.dice = random.Random(f"{seed} world")
-        self.people = People(random.Random(f"{seed} people"))
+        wishes = random.Random(f"{seed} people")
+        self.people = People(wishes, batches=wishes.randint(4, 9), acts=wishes.randint(10, 30))
         self.perils = Perils(random.Random(f"{seed} perils"), self.scheduler, self.machine, self._ask_to_stop)
         self.slots = ["a", "b"][: 1 + self.dice.randrange(2)]
         self.finished = False
@@ -220,6 +224,9 @@ class World:
             stack.enter_context(faults.listening(self.scheduler.at_fault))
             stack.enter_context(mock.patch.object(config, "DATA_INLINE_BYTES_MAX", LARGE))
             stack.enter_context(mock.patch.object(handlers, "begun", self._begun))
+            # A log that would be called short is copied already, and a reader is in its way.
+            stack.enter_context(mock.patch.object(wal, "STEP_PAGES", _STEP_PAGES))
+            stack.enter_context(mock.patch.object(wal, "LIMIT_PAGES", _LIMIT_PAGES))
             before = structlog.get_config()
             structlog.configure(processors=[self._hear], cache_logger_on_first_use=False)
             stack.callback(lambda: structlog.configure(**before))
@@ -234,10 +241,10 @@ class World:
     def _hear(self, logger: Any, method: str, event: dict[str, Any]) -> Any:
         text = str(event["event"])
         error = sys.exception()
-        if method in ("error", "critical") and text not in _FORESEEN:
-            # An executor whose supervisor went in the middle of an outcome may say that it cannot go on.
-            if not (text == "the executor cannot go on" and isinstance(error, OSError)):
-                self._heard.append(f"the service says: {text} ({error!r})")
+        # An executor whose supervisor went in the middle of an outcome may say that it cannot go on.
+        foreseen = text in _FORESEEN or (text == "the executor cannot go on" and isinstance(error, OSError))
+        if method in ("error", "critical") and not foreseen:
+            self._heard.append(f"the service says: {text} ({error!r})")
         self.scheduler.note(text)
         raise structlog.DropEvent
 
@@ -245,6 +252,8 @@ class World:
 
     def _examine(self, report: Report, done: list[bool]) -> None:
         store = Store(self.path, self.machine)
+        # What a next start would do about those that died last: their locks go. Their jobs have been run already.
+        duties(Service(store), runtime.new_id(), lambda: None, lambda: None)["rescue"](runtime.now())
         store.sweep_files(runtime.now())
         memory = self.people.memory
         with store.read() as reader:
@@ -262,7 +271,10 @@ class World:
             ]
             there = {row[0] for row in reader.rows("SELECT data FROM asyncoperationtext")}
             report.violations += [f"worker {found} holds jobs" for found in workers(reader)]
-        report.violations += [f"worker {found} is dead, and its lock is there" for found in store.dead_workers(runtime.now())]
+            report.violations += explain.examine(reader)
+        report.violations += [
+            f"worker {found} is dead, and its lock is there" for found in store.dead_workers(runtime.now())
+        ]
         for wish in memory.wishes:
             small = [text for text in wish.texts if len(text) <= LARGE]
             if wish.ids is None and 0 < sum(text in there for text in small) < len(small):
@@ -275,9 +287,7 @@ class World:
         )
         report.violations += [str(found) for found in violations(store, log)]
         report.jobs = sum(entry.was is None for entry in entries)
-        report.transitions.update(
-            f"{entry.was} -> {entry.became}" for entry in entries if entry.was != entry.became
-        )
+        report.transitions.update(f"{entry.was} -> {entry.became}" for entry in entries if entry.was != entry.became)
         store.close()
         done.append(True)
 
@@ -317,7 +327,9 @@ def _claims(entries: list[audit.Entry], kinds: dict[str, int]) -> Iterator[str]:
                 if other.lease != entry.lease or not other.claims:
                     break
                 together.add(other.job)
-            passed = sorted(number for job, number in of_kind.items() if number < entry.sequence and job not in together)
+            passed = sorted(
+                number for job, number in of_kind.items() if number < entry.sequence and job not in together
+            )
             if passed:
                 yield f"job {entry.sequence} was claimed before {passed}, which were Ready"
 

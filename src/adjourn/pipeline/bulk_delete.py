@@ -163,7 +163,7 @@ class _Asked:
 
 
 def _prepare(catalog: Catalog, request: Request) -> Prepared:
-    return Prepared(None, None, dict(request.parameters), _asked(catalog, request.parameters))
+    return Prepared(None, None, dict(request.parameters), derived=_asked(catalog, request.parameters))
 
 
 def _asked(catalog: Catalog, given: Mapping[str, Any]) -> _Asked:
@@ -264,7 +264,7 @@ def make(flow: Flow, order: Order, name: str, start: datetime | None, pattern: s
 
 def _prepare_count(catalog: Catalog, request: Request) -> Prepared:
     validate.parameters(COUNT, request.parameters, ("QuerySet",), ())
-    return Prepared(None, None, dict(request.parameters), queries_of(request.parameters["QuerySet"], catalog))
+    return Prepared(None, None, dict(request.parameters), derived=queries_of(request.parameters["QuerySet"], catalog))
 
 
 def _perform_count(flow: Flow) -> dict[str, Any]:

@@ -91,9 +91,7 @@ class Supervisor:
         self._store.on_change(self._bell.ring)
         self.pool.start()
         self._thread = runtime.spawn(self._loop, name="adjourn-supervisor")
-        table = dict(
-            duties(self._service, self.id, self._due, partial(self._lost, self.id), self.claims.promoted)
-        )
+        table = dict(duties(self._service, self.id, self._due, partial(self._lost, self.id), self.claims.promoted))
         table["interrupts"] = self._limits.interrupts
         table["time limits"] = self._limits.time_limits
         parts = [{name: table.pop(name)} for name in ALONE] + [table]

@@ -1,0 +1,55 @@
+"""Deterministic simulation: the real service on the real SQLite store, hundreds of seeds, and nothing is ever violated."""
+
+from __future__ import annotations
+
+import pytest
+from tests.simulation import coverage
+from tests.simulation.census import Census
+from tests.simulation.run import simulate
+
+SEEDS, STEPS = 300, 200
+LONG_SEEDS, LONG_SECONDS = 10_000, 3_600.0
+_SECONDS_MAX = 900.0
+"""Of a machine that does a lot besides; alone it is a minute and a half."""
+_COVERED = 0.85
+
+
+def test_many_seeds_violate_nothing_and_meet_every_peril(capsys: pytest.CaptureFixture[str]) -> None:
+    census = simulate(range(SEEDS), seconds_max=_SECONDS_MAX)
+    _shown(census, capsys)
+    assert census.violations == []
+    assert census.seeds == SEEDS
+    assert census.fewest_steps >= STEPS
+    assert census.missing() == []
+
+
+def test_a_seed_always_gives_the_same_run() -> None:
+    """Whatever order Python's own hashes have."""
+    seeds = range(1_000_000, 1_000_004)
+    runs = [simulate(seeds, seconds_max=60, environment={"PYTHONHASHSEED": number}) for number in ("1", "2")]
+    assert runs[0].traces == runs[1].traces
+    assert len({*runs[0].traces.values()}) == len(seeds)
+
+
+@pytest.mark.long
+def test_ten_thousand_seeds(capsys: pytest.CaptureFixture[str]) -> None:
+    """As many as there are in an hour."""
+    census = simulate(range(1_000, 1_000 + LONG_SEEDS), seconds_max=LONG_SECONDS)
+    _shown(census, capsys)
+    assert census.violations == []
+    assert census.missing() == []
+
+
+@pytest.mark.long
+def test_simulation_alone_executes_most_of_the_code(capsys: pytest.CaptureFixture[str]) -> None:
+    """Lines of functions of jobs, worker and store, without those that only PostgreSQL has."""
+    census = simulate(range(SEEDS), seconds_max=_SECONDS_MAX, coverage=True)
+    table = coverage.table(census.lines)
+    with capsys.disabled():
+        print("\n" + table)
+    assert coverage.share(census.lines) >= _COVERED
+
+
+def _shown(census: Census, capsys: pytest.CaptureFixture[str]) -> None:
+    with capsys.disabled():
+        print(f"\n{census}")
