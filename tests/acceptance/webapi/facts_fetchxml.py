@@ -231,7 +231,7 @@ GROUPS = (
     ),
 )
 LIMITS = (
-    fact("sixteen links", CONTACT + "/>" * 16, 400, ("0x8004430[dD]",)),
+    fact("sixteen links", (CONTACT + "/>") * 16, 400, ("0x8004430[dD]",)),
     Fact("nothing", "GET accounts?fetchXml=", 400, ("0x8004112[45]|0x80040201",)),
     Fact("what is no XML", "GET accounts?fetchXml=%3Cfetch", 400, ("0x80040201",)),
 )
