@@ -95,7 +95,7 @@ def test_a_body_that_grows_beyond_it_is_refused_while_it_comes(http: httpx.Clien
 def test_large_bodies_are_worked_on_one_after_the_other(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "LARGE_BYTES", 1000)
     monkeypatch.setattr(bodies, "IN_MEMORY_BYTES_MAX", 64 * MIB)
-    monkeypatch.setattr(bodies, "AT_WORK_BYTES_MAX", 100_000)
+    monkeypatch.setattr(bodies, "AT_WORK_BYTES_MAX", 5_000)
     body = {"name": "x", "description": "y" * 1900}
     with httpx.Client(base_url=http.base_url, headers=http.headers, timeout=30) as other:
         answers: list[int] = []

@@ -33,7 +33,9 @@ def refused(port: int) -> bool:
 
 
 def test_requests_under_way_are_answered_and_new_ones_refused(database_url: str) -> None:
-    service = Serving(database_url, "--plugins", "tests.acceptance.webapi.dozing_plugins")
+    service = Serving(
+        database_url, "--plugins", "tests.acceptance.webapi.dozing_plugins", "--plugins", "tests.support.slow_plugins"
+    )
     answers: list[httpx.Response] = []
     try:
         senders = [
@@ -41,10 +43,12 @@ def test_requests_under_way_are_answered_and_new_ones_refused(database_url: str)
         ]
         for sender in senders:
             sender.start()
-        time.sleep(0.7)
+        # A running job holds the end up: requests are refused from the beginning, not after it.
+        service.http.post("accounts", json={"name": "m"}).raise_for_status()
+        service.until("asyncoperations?$apply=filter(statecode eq 2)/aggregate($count as n)", 1, 10)
         began = time.monotonic()
         os.kill(service.pid, signal.SIGTERM)
-        time.sleep(1.3)
+        time.sleep(0.4)
         assert refused(service.port)
         for sender in senders:
             sender.join(SECONDS_MAX)
