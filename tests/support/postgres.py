@@ -35,6 +35,13 @@ _START_SECONDS_MAX = 30
 _MEMORY = Path("/dev/shm")
 _MEMORY_BYTES_MIN = 4 * 1024**3
 """Free at the start, for the cluster to lie there: the log and the largest tests need a quarter of it."""
+_GUARD = """
+read said && exit
+kill -INT "$1"
+while kill -0 "$1" 2>&-; do sleep 0.1; done
+rm -rf "$2" "$3"
+"""
+"""Ends the server, and frees what it holds of the memory, where our process was killed: then its pipe ends without a word."""
 _OPTIONS = {
     "listen_addresses": "",
     "max_connections": "200",
@@ -142,6 +149,9 @@ def _start(memory: Path | None) -> Cluster:
         **command,
     )
     log.close()
+    guard = subprocess.Popen(
+        ["sh", "-c", _GUARD, "guard", str(server.pid), data, folder], stdin=subprocess.PIPE, start_new_session=True
+    )
     owner = os.getpid()
 
     def stop() -> None:
@@ -155,6 +165,7 @@ def _start(memory: Path | None) -> Cluster:
             server.wait()
         for made in (data, folder):
             shutil.rmtree(made, ignore_errors=True)
+        guard.communicate(b"done\n")
 
     atexit.register(stop)
     url = f"postgresql://postgres@/postgres?host={quote(str(folder))}"
