@@ -35,6 +35,13 @@ _START_SECONDS_MAX = 30
 _MEMORY = Path("/dev/shm")
 _MEMORY_BYTES_MIN = 4 * 1024**3
 """Free at the start, for the cluster to lie there: the log and the largest tests need a quarter of it."""
+_GUARD = """
+read said && exit
+kill -INT "$1"
+while kill -0 "$1" 2>&-; do sleep 0.1; done
+rm -rf "$2" "$3"
+"""
+"""Ends the server, and frees what it holds of the memory, where our process was killed: then its pipe ends without a word."""
 _OPTIONS = {
     "listen_addresses": "",
     "max_connections": "200",
@@ -165,6 +172,11 @@ class Server:
             self._process.kill()
             self._process.wait()
 
+    def guarded(self) -> subprocess.Popen[bytes]:
+        """A process that ends the running server and forgets what it kept when we are gone without a word."""
+        parts = ["sh", "-c", _GUARD, "guard", str(self._process.pid), self._data, self.folder]
+        return subprocess.Popen(parts, stdin=subprocess.PIPE, start_new_session=True)
+
     def remove(self) -> None:
         """Stop it and forget all that it kept."""
         self.stop()
@@ -177,14 +189,16 @@ class Server:
 
 def _start(memory: Path | None) -> Cluster:
     server = Server(memory)
+    server.start()
+    guard = server.guarded()
     owner = os.getpid()
 
     def remove() -> None:
         if os.getpid() == owner:
             server.remove()
+            guard.communicate(b"done\n")
 
     atexit.register(remove)
-    server.start()
     return Cluster(server.url)
 
 
