@@ -14,6 +14,8 @@ from adjourn.store.contract import Store
 from adjourn.worker.pool import Pool
 
 _LIMIT_CHECK_SECONDS = 0.25
+_START_SECONDS_MAX = 120.0
+"""A process that has not started by then will not."""
 _ENDED = f"its executor process was ended, with all that it had started, because it did not let go within {config.JOB_GRACE_SECONDS:g} s"
 
 
@@ -49,7 +51,12 @@ class Limits:
         for executor in self._pool.executors():
             own = self._pool.is_alone(executor)
             fat = own and executor.memory_bytes() > self._memory_bytes_max
-            for job_id, running in list(executor.running.items()):
+            if not executor.ready and moment - executor.born > _START_SECONDS_MAX:
+                executor.kill()  # its jobs go back
+            for index, (job_id, running) in enumerate(list(executor.running.items())):
+                # Slots take jobs in the order in which they were sent: its time begins when it is among the first.
+                if not executor.ready or index >= executor.concurrency:
+                    running.since = moment
                 if fat:
                     self._pool.end(executor, job_id, self._too_fat())
                 elif not running.overdue and moment - running.since > self._pool.job_seconds_max:

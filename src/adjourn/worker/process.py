@@ -37,6 +37,7 @@ class Running:
     job: ClaimedJob
     task: Task
     since: float
+    """When it began, or, until then, when somebody last saw that it had not."""
     asked: int | None = None
     """What it was told: 21 to pause, 22 to stop, LEAVE because the worker stops."""
     asked_at: float = 0.0
@@ -63,6 +64,9 @@ class ExecutorProcess:
         self._job_seconds_max = job_seconds_max
         self.concurrency = concurrency
         self.running: dict[str, Running] = {}
+        self.ready = False
+        """It has started."""
+        self.born = runtime.monotonic()
         self.retiring = False
         """It gets no new jobs and is ended when the last one is done."""
         self.seconds = 1.0
@@ -187,7 +191,7 @@ class ExecutorProcess:
                     if job_id in self.running:
                         self.running[job_id].traced = text
                 case Ready():
-                    pass
+                    self.ready = True
         self.dead = True
         self._channel.close()
         for _ in range(self.concurrency):

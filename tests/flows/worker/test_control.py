@@ -12,6 +12,7 @@ from uuid import UUID
 
 import pytest
 from tests.support import control_plugins as plugins
+from tests.support import worker_plugins
 from tests.support.machine import Machine
 
 import adjourn
@@ -254,6 +255,22 @@ def test_a_handler_knows_its_time_and_fails_when_it_stops_because_of_it(org: Cli
     for job in (obedient, asynchronous):
         done = stands(org, job, (3, 31))
         assert done["friendlymessage"] == "The job ran longer than 1.5 s and was stopped."
+
+
+def test_a_job_s_time_does_not_begin_before_its_handler(org: Client, service: Service, start: Start) -> None:
+    """An executor whose runs are short holds jobs ahead of its slots; one of them may turn out to be long."""
+    service.register(worker_plugins.__name__)
+    supervisor = start(concurrency=1, job_seconds_max=2.0)
+    stands(org, org.enqueue(worker_plugins.quick.request()), (3, 30))
+    (executor,) = supervisor.pool.executors()
+    executor.seconds = 0.0  # as after a hundred short ones
+    jobs = org.enqueue_many([worker_plugins.sleepy.request(seconds=1.2)] * 3)
+    deadline = time.monotonic() + 20
+    while supervisor.held() < len(jobs):  # all of them, though there is one slot
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    for job in jobs:
+        stands(org, job, (3, 30))
 
 
 @pytest.mark.alone
