@@ -26,6 +26,13 @@ _PLAYS_MAX = 40
 """On one database; then a new one, because the checker looks at its whole history each time."""
 
 
+@pytest.fixture(scope="module")
+def room() -> Iterator[CrashRoom]:
+    opened = CrashRoom()
+    yield opened
+    opened.close()
+
+
 class Theatre:
     """A database that lives through many kills, and its journal: what the first process was promised, the last one finds."""
 
