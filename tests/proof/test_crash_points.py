@@ -26,6 +26,13 @@ _PLAYS_MAX = 40
 """On one database; then a new one, because the checker looks at its whole history each time."""
 
 
+@pytest.fixture(scope="module")
+def room() -> Iterator[CrashRoom]:
+    opened = CrashRoom()
+    yield opened
+    opened.close()
+
+
 class Theatre:
     """A database that lives through many kills, and its journal: what the first process was promised, the last one finds."""
 
@@ -98,7 +105,13 @@ def test_every_fault_point_of_the_source_is_visited(theatre: Theatre) -> None:
     assert {visit.stage for visit in theatre.visits()} == set(STAGES)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(
+    "stage",
+    [
+        pytest.param(stage, marks=pytest.mark.requirement("M153")) if stage in ("offload", "delete") else stage
+        for stage in STAGES
+    ],
+)
 def test_killed_at_each_point_of_a_stage(theatre: Theatre, stage: str) -> None:
     visits = theatre.visits(stage)
     if stage == "atomic":
