@@ -450,24 +450,26 @@ class Supervisor:
         every["interrupts"] = self._interrupts
         every["time limits"] = self._time_limits
         table = {name: duty for name, duty in every.items() if (name in PUNCTUAL) is punctual}
-        moments: dict[str, datetime] = {name: runtime.now() for name in table}
+        # By the clock that nobody sets: with the other one set back, a duty would wait until its old moment comes again.
+        moments = dict.fromkeys(table, runtime.monotonic())
         wake = runtime.bell()
         self._store.on_change(wake.ring)
         while not self._stopping:
-            now = runtime.now()
             for name, duty in table.items():
-                if moments[name] > now:
+                if moments[name] > runtime.monotonic():
                     continue
+                now = runtime.now()
                 try:
-                    moments[name] = duty(now)
+                    seconds = (duty(now) - now).total_seconds()
                 except AdjournError as error:
                     log.warning("a duty failed and will be tried again", duty=name, error=error.message)
-                    moments[name] = now + timedelta(seconds=config.POLL_SECONDS)
-            pause = (min(moments.values()) - runtime.now()).total_seconds()
+                    seconds = config.POLL_SECONDS
+                moments[name] = runtime.monotonic() + seconds
+            pause = min(moments.values()) - runtime.monotonic()
             if wake.wait(min(max(pause, 0.001), config.POLL_SECONDS)):
                 # Somebody changed something: an earlier moment, or a job that is to stop.
                 for name in _ON_CHANGE & moments.keys():
-                    moments[name] = runtime.now()
+                    moments[name] = runtime.monotonic()
                 runtime.sleep(_RING_SECONDS)
 
     def _promoted(self, sequence: int) -> None:
