@@ -301,3 +301,5 @@ HARMLESS = Variant(
     40,
 )
 """Changes nothing that anybody was promised: what the checks must let through."""
+UNTOUCHED = Variant("the service as it is, in a crowd", (), 3, by="postgres")
+"""The simulation of the service as it is is a test of its own."""

@@ -44,7 +44,8 @@ def patched(variant: Variant) -> Iterator[Path]:
             count = sum(path.read_text().count(edit.old) for path in places)
             if count != 1:
                 raise DoesNotApply(f"'{variant.name}': found {count} times in {edit.files}: {edit.old!r}")
-            places[0].write_text(places[0].read_text().replace(edit.old, edit.new))
+            (place,) = places
+            place.write_text(place.read_text().replace(edit.old, edit.new))
         yield copy
 
 

@@ -104,7 +104,7 @@ class People:
 
     @property
     def done(self) -> bool:
-        return self.batches <= 0 and self.acts <= 0
+        return self.batches <= 0 and (self.acts <= 0 or not self.memory.known)
 
     def produce(self, service: Service) -> None:
         """One producer."""

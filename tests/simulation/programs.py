@@ -47,8 +47,8 @@ def _serve(world: World, process: Process, service: Service, *, people: bool) ->
     supervisor.start()
     if people:
         for number in range(2):
-            runtime.spawn(world.people.produce, service, name=f"producer{number}")
-            runtime.spawn(world.people.operate, service, name=f"operator{number}")
+            for work in (world.people.produce, world.people.operate):
+                world.at_work.append(runtime.spawn(work, service, name=f"{work.__name__}{number}"))
         runtime.spawn(world.people.read_slowly, service, name="reader")
     while not world.asked_to_stop(process):
         runtime.sleep(_LOOK_SECONDS)

@@ -132,6 +132,8 @@ class World:
         self.perils = Perils(random.Random(f"{seed} perils"), self.scheduler, self.machine, self._ask_to_stop)
         self.slots = ["a", "b"][: 1 + self.dice.randrange(2)]
         self.finished = False
+        self.at_work: list[runtime.Thread] = []
+        """Producers and operators, those of processes that have ended among them."""
         self._processes: dict[str, Process] = {}
         self._stopping: set[Process] = set()
         self._generations = 0
@@ -195,7 +197,10 @@ class World:
 
     def _look(self) -> None:
         """Whether the end has come."""
-        if self.people.done and self._nothing_left():
+        # The last wish is taken from the list before it is fulfilled.
+        script = self._processes.get("s")
+        at_work = any(thread.is_alive() for thread in self.at_work) or (script is not None and script.alive)
+        if self.people.done and not at_work and self._nothing_left():
             self.finished = True
             return
         if self.people.done:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import datetime, timedelta
 
 import structlog
 
@@ -39,23 +38,24 @@ class DutyLoop:
         self._thread.join(seconds)
 
     def _run(self) -> None:
-        moments: dict[str, datetime] = {name: runtime.now() for name in self._table}
+        # By the clock that nobody sets: with the other one set back, a duty would wait until its old moment comes again.
+        moments = dict.fromkeys(self._table, runtime.monotonic())
         while not self._stopping:
-            now = runtime.now()
             for name, duty in self._table.items():
-                if moments[name] > now:
+                if moments[name] > runtime.monotonic():
                     continue
+                now = runtime.now()
+                seconds = config.POLL_SECONDS
                 try:
-                    moments[name] = duty(now)
+                    seconds = (duty(now) - now).total_seconds()
                 except AdjournError as error:
                     log.warning("a duty failed and will be tried again", duty=name, error=error.message)
-                    moments[name] = runtime.now() + timedelta(seconds=config.POLL_SECONDS)
                 except Exception:  # a bug, ours or a driver's: the other duties, and this one later, must go on
                     log.exception("a duty failed unexpectedly", duty=name)
-                    moments[name] = runtime.now() + timedelta(seconds=config.POLL_SECONDS)
-            pause = (min(moments.values()) - runtime.now()).total_seconds()
+                moments[name] = runtime.monotonic() + seconds
+            pause = min(moments.values()) - runtime.monotonic()
             if self._bell.wait(min(max(pause, 0.001), config.POLL_SECONDS)):
                 # Somebody changed something: an earlier moment, or a job that is to stop.
                 for name in self._on_change:
-                    moments[name] = runtime.now()
+                    moments[name] = runtime.monotonic()
                 runtime.sleep(_RING_SECONDS)
