@@ -42,13 +42,13 @@ VARIANTS = (
             Edit(_QUEUE, "if found is None or found[1] != job.lease:", "if found is None:"),
             Edit(
                 _STATEMENTS,
-                '"WHERE sequence = :sequence AND lease = :lease AND statecode = 2"',
-                '"WHERE sequence = :sequence AND :lease IS NOT NULL AND statecode = 2"',
+                '"WHERE sequence = :sequence AND lease = :lease AND',
+                '"WHERE sequence = :sequence AND :lease IS NOT NULL AND',
             ),
             Edit(
                 _STATEMENTS,
-                "asyncoperation.sequence = v.sequence AND asyncoperation.lease = v.lease AND asyncoperation.statecode = 2",
-                "asyncoperation.sequence = v.sequence AND asyncoperation.statecode = 2",
+                "asyncoperation.sequence = v.sequence AND asyncoperation.lease = v.lease AND",
+                "asyncoperation.sequence = v.sequence AND",
             ),
         ),
         20,

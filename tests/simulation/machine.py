@@ -192,6 +192,10 @@ class Child:
         return -9
 
     def poll(self) -> int | None:
+        return self.returncode
+
+    @property
+    def returncode(self) -> int | None:
         return None if self._process.alive else -9
 
 
