@@ -61,12 +61,15 @@ def _play(acts: list[str], ends: str, org: Client, job: Job, *, atomic: bool) ->
                 org.create("contact", {"lastname": label, "description": text})
             case "enqueue":
                 org.create("account", {"name": f"{CAUSED} {job.id}/{index}/{run}"})
+                more = work.request(mark=f"{CAUSED} {job.id}/{index}/{run}", pad="", acts=[], ends="succeed")
+                org.enqueue(more, dependency_token="caused", postpone_until=runtime.now() + timedelta(seconds=0.3))
             case "checkpoint":
                 job.checkpoint(str(index + 1), text=f"{index + 1} of {len(acts)}", percent=100 * index // len(acts))
             case "progress":
                 job.progress(text=f"at {index}", percent=100 * index // len(acts))
             case "look":
-                job.is_stopping()
+                if job.is_stopping() or job.remaining_seconds < 0.5 or job.depth > 2:
+                    adjourn.trace(f"{job.name} looks up from {job.regarding}")
                 org.retrieve_multiple("contacts?$select=lastname&$top=1")
     return _end(ends, len(acts), start, job)
 
