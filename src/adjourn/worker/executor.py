@@ -313,7 +313,8 @@ def main() -> None:
     except (OSError, AdjournError):
         log.exception("the executor ended")
     # Handlers may still compute; with the supervisor gone nobody wants their outcome, nor what they have started.
-    tree.kill(os.getpgrp(), os.environ.get(tree.MARK, ""))
+    # The group that is our own alone: whoever started us without one must not be ended.
+    tree.kill(os.getpid(), os.environ.get(tree.MARK, ""))
     os._exit(0)
 
 

@@ -29,7 +29,7 @@ def kill(group: int, mark: str) -> None:
                 os.kill(pid, signal.SIGKILL)
         if not found:
             break
-    with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
+    with contextlib.suppress(ProcessLookupError):  # it may have ended by itself, or there is no such group
         os.killpg(group, signal.SIGKILL)
 
 
