@@ -29,7 +29,7 @@ _CHILDREN = {
     "filter": ("condition", "filter", "link-entity"),
     "condition": ("value",),
 }
-_DECLARATION = re.compile(r"\s*<\?xml\b[^>]*\?>")
+_DECLARATION = re.compile(r"[\s\ufeff]*<\?xml\b[^>]*\?>")
 _DOCTYPE = re.compile(r"<!\s*(DOCTYPE|ENTITY|ELEMENT|ATTLIST|NOTATION)", re.IGNORECASE)
 _MARKUP = re.compile(r"<!--.*?-->|<!\[CDATA\[.*?\]\]>|<\?.*?\?>|</|<", re.DOTALL)
 """In a well-formed text a '<' that is none of the others begins an element: attribute values cannot hold one."""

@@ -22,6 +22,13 @@ def test_attributes_in_either_quotes_and_any_layout() -> None:
     assert fetch(text).columns == (Attribute("name"), Attribute("data", "d"))
 
 
+@pytest.mark.parametrize("before", ["\ufeff", "\ufeff\r\n", ""], ids=["mark", "mark and line end", "nothing"])
+@pytest.mark.parametrize("declaration", ['<?xml version="1.0" encoding="utf-16"?>\r\n', ""], ids=["declared", "bare"])
+def test_a_byte_order_mark_and_a_declaration_of_dotnet_mean_nothing(before: str, declaration: str) -> None:
+    text = f"{before}{declaration}<fetch><entity name='asyncoperation'><attribute name='name'/></entity></fetch>"
+    assert fetch(text).columns == (Attribute("name"),)
+
+
 def test_all_attributes() -> None:
     assert fetched("<all-attributes/>").all_columns
 
