@@ -83,6 +83,11 @@ def test_what_is_no_moment_is_refused_with_an_example(database: str) -> None:
     assert "'UNTIL' must be a moment such as 2030-01-31T13:45:00Z" in result.output
 
 
+def test_a_module_that_python_does_not_find_is_refused_with_advice(database: str) -> None:
+    result = run("register", "nowhere.to.be_found", "--database", database)
+    assert "PYTHONPATH=. adds the current folder" in str(result.exception)
+
+
 def test_doctor_finds_nothing_wrong(database: str) -> None:
     result = run("doctor", "--database", database)
     assert (result.exit_code, result.output) == (0, "Counts, dependency tokens, leases and files are consistent.\n")
