@@ -79,7 +79,7 @@ class Client:
 
         A request of a message of one's own gives its result; a platform message its output parameters as a dict.
         """
-        outputs = self._backend.execute(request)
+        outputs = self._backend.execute(_request(request))
         if request.declared is None:
             return outputs
         return outputs.get("value") if set(outputs) <= {"value"} else outputs
@@ -117,7 +117,7 @@ class Client:
             "owner": owner,
         }
         return self._backend.enqueue(
-            [(request, {name: value for name, value in options.items() if value is not None})]
+            [(_request(request), {name: value for name, value in options.items() if value is not None})]
         )[0]
 
     def enqueue_many(self, requests: Iterable[Request | tuple[Request, Mapping[str, Any]]]) -> list[UUID]:
@@ -131,7 +131,7 @@ class Client:
             for name in options:
                 if name not in ENQUEUE_OPTIONS:
                     raise InvalidRequest(f"enqueue has no option '{name}'. It takes {', '.join(ENQUEUE_OPTIONS)}.")
-            items.append((request, options))
+            items.append((_request(request), options))
             if len(items) > config.ENQUEUE_MANY_MAX:
                 raise TooLarge(f"enqueue_many takes at most {config.ENQUEUE_MANY_MAX:,} requests at once.")
         return self._backend.enqueue(items) if items else []
@@ -157,6 +157,15 @@ def _record(table: str, id: UUID | str | None, values: Values) -> Record:
 
 def _reference(table: str, id: UUID | str) -> Reference:
     return Reference(table, _uuid(id))
+
+
+def _request(found: Any) -> Request:
+    if isinstance(found, Request):
+        return found
+    raise InvalidRequest(
+        "A request is wanted, as message.request(parameter=…) or adjourn.Request('Name', {…}) makes one; "
+        f"found {str(found)[:100]!r} ({type(found).__name__})."
+    )
 
 
 def _uuid(found: UUID | str) -> UUID:

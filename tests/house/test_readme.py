@@ -37,6 +37,18 @@ def shell(script: str, folder: Path, **environment: str) -> str:
     return result.stdout
 
 
+def test_every_document_is_in_the_table() -> None:
+    listed = re.findall(r"^\| \[docs/([a-z-]+)\.md\]\(docs/\1\.md\) \|", README, re.MULTILINE)
+    assert sorted(listed) == sorted(path.stem for path in (ROOT / "docs").glob("*.md"))
+
+
+def test_what_a_document_describes_is_not_said_to_be_missing() -> None:
+    _, _, missing = README.partition("## What is not there yet")
+    assert missing
+    said = [path.stem for path in (ROOT / "docs").glob("*.md") if path.stem.replace("-", " ") in missing.lower()]
+    assert said == []
+
+
 def test_the_python_sample_runs_in_an_empty_file_and_has_at_most_15_lines(tmp_path: Path) -> None:
     sample = blocks("python")[0]
     assert len(sample.splitlines()) <= 15

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,9 +12,11 @@ import click
 
 from adjourn.cli.options import database_option, opened
 from adjourn.cli.table import print_table, text
+from adjourn.errors import InvalidRequest
 from adjourn.jobs import explain, schedules
 from adjourn.jobs.states import STATE_OF, Status
 from adjourn.metadata.model import Reference
+from adjourn.metadata.values import moment
 from adjourn.pipeline.call import Call, Request
 from adjourn.pipeline.read import python_row
 from adjourn.pipeline.record import Record
@@ -35,6 +37,18 @@ class JobId(click.ParamType[UUID]):
             return UUID(str(value))
         except ValueError:
             self.fail(f"'{value}' is no job id: a guid such as 019a…-7….", parameter, context)
+
+
+class Moment(click.ParamType[datetime]):
+    """A moment as every other surface takes it, and as these commands print it; without an offset it is UTC."""
+
+    name = "UNTIL"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> datetime:
+        try:
+            return moment(value, "UNTIL")
+        except InvalidRequest as error:
+            self.fail(error.message, parameter, context)
 
 
 @contextmanager
@@ -126,8 +140,8 @@ def next_moments(job: UUID, count: int, database: str) -> None:
         moments = schedules.upcoming(reader, job, count)
         said = schedules.in_words(reader, job)
     click.echo(said)
-    for moment in moments:
-        click.echo(text(moment))
+    for one in moments:
+        click.echo(text(one))
     if len(moments) < count:
         click.echo("Then it has ended." if moments else "It has ended.")
 
@@ -167,12 +181,12 @@ _action("resume", "Make a suspended job ready.", lambda: {"statecode": 0, "statu
 
 @jobs.command()
 @click.argument("job", type=JobId())
-@click.argument("until", type=click.DateTime(["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"]))
+@click.argument("until", type=Moment())
 @database_option
 def postpone(job: UUID, until: datetime, database: str) -> None:
-    """Hold a job back until UNTIL (UTC), e.g. 2030-01-01T06:00:00Z."""
+    """Hold a job back until UNTIL (UTC), e.g. 2030-01-01T06:00:00Z or '2030-01-01 06:00'."""
     with _opened(database) as (service, call):
-        values = {"postponeuntil": until.replace(tzinfo=UTC)}
+        values = {"postponeuntil": until}
         service.execute(Request("Update", {"Target": Record("asyncoperation", job, values)}), call)
         click.echo(_why(service, job))
 

@@ -1,4 +1,7 @@
-"""Tables in the terminal: as wide as it is, cells cut with an ellipsis, nulls as nothing."""
+"""Tables in the terminal: as wide as it is, cells cut with an ellipsis, nulls as nothing.
+
+Ids are never cut: they are there to be copied into the next command. A table of them may be wider than the terminal.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import shutil
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import click
 
@@ -22,7 +26,8 @@ def print_table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         min(_CELL_CHARACTERS_MAX, max([len(name), *(len(row[index]) for row in cells)]))
         for index, name in enumerate(names)
     ]
-    widths = _fitted(widths, shutil.get_terminal_size((120, 40)).columns)
+    whole = {index for index in range(len(names)) if any(isinstance(row[index], UUID | Reference) for row in rows)}
+    widths = _fitted(widths, shutil.get_terminal_size((120, 40)).columns, whole)
     click.echo(_line(names, widths))
     click.echo(_line(["─" * width for width in widths], widths))
     for row in cells:
@@ -41,11 +46,14 @@ def text(value: Any) -> str:
     return " ".join(str(value).split())
 
 
-def _fitted(widths: list[int], available: int) -> list[int]:
-    """Narrow the widest columns until the table fits, none below eight characters."""
+def _fitted(widths: list[int], available: int, whole: set[int]) -> list[int]:
+    """Narrow the widest columns until the table fits, none below eight characters and none of those that stay whole."""
     widths = list(widths)
-    while sum(widths) + _GAP * (len(widths) - 1) > available and max(widths) > 8:
-        widths[widths.index(max(widths))] -= 1
+    while sum(widths) + _GAP * (len(widths) - 1) > available:
+        index = max((index for index in range(len(widths)) if index not in whole), key=widths.__getitem__, default=None)
+        if index is None or widths[index] <= 8:
+            break
+        widths[index] -= 1
     return widths
 
 

@@ -188,6 +188,8 @@ def sound(outcome: Outcome) -> Outcome:
             if len(cursor) > _CURSOR_CHARACTERS_MAX:
                 raise ValueError(f"A cursor has at most {_CURSOR_CHARACTERS_MAX:,} characters, found {len(cursor):,}.")
             return Continue(clean(cursor))
+        case Continue(cursor):
+            raise TypeError(f"A cursor is a text (str), found {cursor!r:.100} ({type(cursor).__name__}).")
         case Released(bool() as crashed, str() as reason):
             return Released(crashed, clean(reason))
     raise TypeError(f"{outcome!r:.200} is no outcome: one of its values has the wrong type.")

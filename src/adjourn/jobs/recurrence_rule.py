@@ -140,7 +140,7 @@ def _values(text: str) -> dict[str, tuple[str, int]]:
         if name.startswith("RRULE:"):
             raise _refusal("'RRULE:' is no part of the pattern, which begins with 'FREQ='", at)
         if not equals or not value:
-            raise _refusal(f"{piece[:40]!r} is not of the form NAME=VALUE", at)
+            raise _refusal(f"{piece[:40]!r} is not of the form NAME=VALUE, as in FREQ=DAILY;INTERVAL=3;", at)
         if name not in _PARTS:
             raise _refusal(f"{name[:40]!r} is not a rule part.{errors.nearest(name[:40], _PARTS)}", at)
         if name in values:

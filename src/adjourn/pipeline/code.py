@@ -24,7 +24,7 @@ def resolve(module: str, function: str) -> Any:
     except AdjournError:
         raise
     except Exception as error:  # any module may raise anything while it is imported
-        raise InvalidRequest(f"Module '{module}' cannot be imported: {type(error).__name__}: {error}") from error
+        raise not_imported(module, error) from error
     found: Any = imported
     for part in function.split("."):
         found = getattr(found, part, None)
@@ -41,3 +41,11 @@ def handler_of(found: Any) -> Callable[..., Any]:
     """The bare function of what `resolve` found."""
     handler: Callable[..., Any] = getattr(found, "handler", found)
     return handler
+
+
+def not_imported(module: str, error: Exception) -> InvalidRequest:
+    """What is said of a module that cannot be imported; of one that is not found, also where Python looks."""
+    message = f"Module '{module}' cannot be imported: {type(error).__name__}: {error}"
+    if isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]:
+        message += ". Python looks on its path only; PYTHONPATH=. adds the current folder"
+    return InvalidRequest(message)

@@ -20,6 +20,7 @@ from adjourn.errors import AdjournError, InvalidRequest, nearest
 from adjourn.metadata.model import Catalog, Reference
 from adjourn.pipeline import core
 from adjourn.pipeline.call import Call, Request
+from adjourn.pipeline.code import not_imported
 from adjourn.pipeline.context import ASYNCHRONOUS
 from adjourn.pipeline.declare import Message, StepDeclaration, steps_of
 from adjourn.pipeline.execute import Pipeline
@@ -90,7 +91,7 @@ def register_module(pipeline: Pipeline, module: str, call: Call) -> Registered:
     except AdjournError:
         raise
     except Exception as error:  # any module may raise anything while it is imported
-        raise InvalidRequest(f"Module '{module}' cannot be imported: {type(error).__name__}: {error}") from error
+        raise not_imported(module, error) from error
     found = [
         value
         for value in vars(imported).values()

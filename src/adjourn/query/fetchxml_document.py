@@ -29,7 +29,9 @@ _CHILDREN = {
     "filter": ("condition", "filter", "link-entity"),
     "condition": ("value",),
 }
-_DECLARATION = re.compile(r"\s*<\?xml\b[^>]*\?>")
+_DECLARATION = re.compile(r"[\s\ufeff]*<\?xml\b[^>]*\?>")
+_NO_FILE = re.compile(r" \(<string>, line \d+\)$")
+"""What lxml appends though the text comes from no file; line and column stand before it."""
 _DOCTYPE = re.compile(r"<!\s*(DOCTYPE|ENTITY|ELEMENT|ATTLIST|NOTATION)", re.IGNORECASE)
 _MARKUP = re.compile(r"<!--.*?-->|<!\[CDATA\[.*?\]\]>|<\?.*?\?>|</|<", re.DOTALL)
 """In a well-formed text a '<' that is none of the others begins an element: attribute values cannot hold one."""
@@ -156,4 +158,5 @@ def _parsed(text: str) -> etree._Element:
     try:
         return etree.fromstring(body.strip().encode("utf-8", "surrogatepass"), parser)
     except (etree.XMLSyntaxError, ValueError) as error:
-        raise QueryError(f"The fetch is not well-formed XML: {error}", code=INVALID_XML) from None
+        said = _NO_FILE.sub("", str(error))
+        raise QueryError(f"The fetch is not well-formed XML: {said}", code=INVALID_XML) from None

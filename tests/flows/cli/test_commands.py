@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 import adjourn
 from adjourn.cli import adjourn as command
 from adjourn.errors import InvalidRequest
+from adjourn.pipeline.call import Request
 
 
 def run(*arguments: str) -> Result:
@@ -42,6 +43,49 @@ def test_a_question_is_answered_as_a_table_and_as_json(database: str) -> None:
     assert "Contoso" in table.output
     lines = run("query", "accounts?$select=name", "--json", "--database", database)
     assert '"name":"Contoso"' in lines.output
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "120"])
+def test_the_ids_of_a_table_are_whole_however_narrow_the_terminal(database: str, columns: str) -> None:
+    """They are there to be copied into the next command."""
+    with adjourn.Organization(database) as org:
+        account = org.retrieve_multiple("accounts?$select=name")[0].id
+        org.update("account", account, {"name": "A name that is much longer than the terminal is wide, " * 2})
+    asked = ("query", "accounts?$select=name,description,createdon", "--database", database)
+    assert str(account) in CliRunner(env={"COLUMNS": columns}).invoke(command, asked).output
+
+
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_a_listed_job_can_be_explained(database: str, columns: str) -> None:
+    with adjourn.Organization(database) as org:
+        org.enqueue(Request("WhoAmI"))
+    listed = CliRunner(env={"COLUMNS": columns}).invoke(command, ("jobs", "list", "--database", database)).output
+    job = listed.splitlines()[2].split()[0]
+    assert run("jobs", "why", job, "--database", database).exit_code == 0, listed
+
+
+@pytest.mark.parametrize(
+    "until", ["2030-01-01T06:00:00Z", "2030-01-01 06:00:00", "2030-01-01 06:00", "2030-01-01T07:00+01:00"]
+)
+def test_a_job_is_postponed_to_a_moment_as_one_writes_it_or_as_it_was_printed(database: str, until: str) -> None:
+    with adjourn.Organization(database) as org:
+        job = org.enqueue(Request("WhoAmI"))
+    result = run("jobs", "postpone", str(job), until, "--database", database)
+    assert result.exit_code == 0, result.output
+    assert "postponed until 2030-01-01 06:00:00" in result.output, result.output
+
+
+def test_what_is_no_moment_is_refused_with_an_example(database: str) -> None:
+    with adjourn.Organization(database) as org:
+        job = org.enqueue(Request("WhoAmI"))
+    result = run("jobs", "postpone", str(job), "tomorrow", "--database", database)
+    assert result.exit_code == 2
+    assert "'UNTIL' must be a moment such as 2030-01-31T13:45:00Z" in result.output
+
+
+def test_a_module_that_python_does_not_find_is_refused_with_advice(database: str) -> None:
+    result = run("register", "nowhere.to.be_found", "--database", database)
+    assert "PYTHONPATH=. adds the current folder" in str(result.exception)
 
 
 def test_doctor_finds_nothing_wrong(database: str) -> None:

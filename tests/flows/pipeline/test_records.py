@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 import adjourn
 from adjourn import config
 from adjourn.client import Client
+from adjourn.errors import InvalidRequest
 from adjourn.metadata.model import Reference
 from adjourn.pipeline.call import Request
 
@@ -33,6 +35,20 @@ def test_a_record_comes_back_as_it_was_sent(org: Client) -> None:
     assert found["ownerid"].table == "systemuser"
     assert found["createdon"] == found["modifiedon"]
     assert org.retrieve("contact", contact, ["fullname"])["fullname"] == "Ada Lovelace"
+
+
+@adjourn.message
+def greet_by_mistake(name: str) -> str:
+    return f"Hello, {name}!"
+
+
+@pytest.mark.parametrize(
+    "given", ["greet", greet_by_mistake, greet_by_mistake(name="Ada"), None], ids=["name", "message", "result", "None"]
+)
+def test_what_is_no_request_is_refused_and_told_how_to_make_one(org: Client, given: Any) -> None:
+    for call in (org.execute, org.enqueue, lambda found: org.enqueue_many([found])):
+        with pytest.raises(InvalidRequest, match=r"message\.request\(parameter=…\)"):
+            call(given)
 
 
 def test_an_update_changes_what_it_names_and_the_version(org: Client) -> None:

@@ -31,7 +31,7 @@ EXPECTED = {
     odd.retries_in_the_past: (31, "delay_seconds=-1"),
     odd.retries_never: (31, "delay_seconds=nan"),
     odd.postpones_without_a_zone: (31, "a datetime with a time zone"),
-    odd.goes_on_from_a_number: (31, "Continue(cursor=5) is no outcome"),
+    odd.goes_on_from_a_number: (31, "A cursor is a text (str), found 5 (int)"),
     odd.overdoes_progress: (31, "from 0 to 100, found 1000"),
 }
 

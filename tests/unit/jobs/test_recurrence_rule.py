@@ -9,7 +9,7 @@ from adjourn.jobs.recurrence_rule import Frequency, Rule, parse, printed
 
 INVALID, NEVER = errors.RECURRENCE_INVALID, errors.RECURRENCE_NEVER
 REFUSED = [
-    ("", "'' is not of the form NAME=VALUE", 0, INVALID),
+    ("", "'' is not of the form NAME=VALUE, as in FREQ=DAILY;INTERVAL=3;", 0, INVALID),
     (";", "'' is not of the form NAME=VALUE", 0, INVALID),
     ("nonsense", "'NONSENSE' is not of the form", 0, INVALID),
     ("RRULE:FREQ=DAILY", "'RRULE:' is no part of the pattern", 0, INVALID),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.unit.query.languages.asking import CATALOG, fetch, fetched
 
+from adjourn.errors import QueryError
 from adjourn.query import fetchxml
 from adjourn.query.operators import OPERATORS
 from adjourn.query.tree import Attribute, Condition, Filter, Link, Order, Page, Related
@@ -20,6 +21,18 @@ def test_attributes_in_either_quotes_and_any_layout() -> None:
         "<entity name='asyncoperation'><attribute\nname=\"name\"/><!-- < --><attribute name='data' alias='d'>" \
         "</attribute></entity></fetch>\n"  # fmt: skip
     assert fetch(text).columns == (Attribute("name"), Attribute("data", "d"))
+
+
+@pytest.mark.parametrize("before", ["\ufeff", "\ufeff\r\n", ""], ids=["mark", "mark and line end", "nothing"])
+@pytest.mark.parametrize("declaration", ['<?xml version="1.0" encoding="utf-16"?>\r\n', ""], ids=["declared", "bare"])
+def test_a_byte_order_mark_and_a_declaration_of_dotnet_mean_nothing(before: str, declaration: str) -> None:
+    text = f"{before}{declaration}<fetch><entity name='asyncoperation'><attribute name='name'/></entity></fetch>"
+    assert fetch(text).columns == (Attribute("name"),)
+
+
+def test_where_the_xml_is_broken_is_said_without_a_file_that_nobody_named() -> None:
+    with pytest.raises(QueryError, match=r"not well-formed XML: [^(]*, line 1, column \d+$"):
+        fetch("<fetch><entity")
 
 
 def test_all_attributes() -> None:
