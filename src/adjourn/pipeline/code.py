@@ -12,18 +12,26 @@ from typing import Any
 from adjourn.errors import AdjournError, InvalidRequest, nearest
 from adjourn.pipeline.declare import is_marked
 
+_PROGRAM = ".__main__"
+"""How the module ends that `python -m package` runs; a script's own functions are in `__main__`, which is imported already."""
+
 
 def resolve(module: str, function: str) -> Any:
     """The object that a plug-in type names: the marked function, or the `Message` around it.
 
     Raises InvalidRequest that names the module or function that cannot be had, and why. A function that nobody marked is not
-    had: rows can be written over HTTP, and must not reach whatever else is installed (`os.system`).
+    had: rows can be written over HTTP, and must not reach whatever else is installed (`os.system`). A package's program is not
+    imported, for the same reason.
     """
+    if module.endswith(_PROGRAM):
+        raise InvalidRequest(
+            f"Module '{module}' is a program: to import it would run it. Name the module with the function."
+        )
     try:
         imported = importlib.import_module(module)
     except AdjournError:
         raise
-    except Exception as error:  # any module may raise anything while it is imported
+    except (Exception, SystemExit) as error:  # any module may raise anything while it is imported
         raise InvalidRequest(f"Module '{module}' cannot be imported: {type(error).__name__}: {error}") from error
     found: Any = imported
     for part in function.split("."):
