@@ -173,8 +173,10 @@ def _asked(catalog: Catalog, given: Mapping[str, Any]) -> _Asked:
             raise InvalidRequest(f"Message '{NAME}' needs parameter '{name}'; it must not be null.")
     queries = queries_of(given["QuerySet"], catalog)
     name = given["JobName"]
-    if not isinstance(name, str) or not 0 < len(name) <= 256:
-        raise InvalidRequest("Parameter 'JobName' must be a text of 1 to 256 characters.", code=errors.STRING_TOO_LONG)
+    if not isinstance(name, str) or not 0 < len(name) <= 256 or "\0" in name:
+        raise InvalidRequest(
+            "Parameter 'JobName' must be a text of 1 to 256 characters, without NUL.", code=errors.STRING_TOO_LONG
+        )
     if given.get("SourceImportId") is not None:
         raise NotSupported(
             "Parameter 'SourceImportId' is not supported: there are no imports whose rows could be told apart.",
