@@ -12,8 +12,8 @@ from typing import Any
 from adjourn.errors import AdjournError, InvalidRequest, nearest
 from adjourn.pipeline.declare import is_marked
 
-_PROGRAM = ".__main__"
-"""How the module ends that `python -m package` runs; a script's own functions are in `__main__`, which is imported already."""
+_PROGRAM = "__main__"
+"""The module of a package that `python -m package` runs. By itself it is the script that runs already, whose functions are had."""
 
 
 def resolve(module: str, function: str) -> Any:
@@ -23,7 +23,7 @@ def resolve(module: str, function: str) -> Any:
     had: rows can be written over HTTP, and must not reach whatever else is installed (`os.system`). A package's program is not
     imported, for the same reason.
     """
-    if module.endswith(_PROGRAM):
+    if _PROGRAM in module.split(".")[1:]:
         raise InvalidRequest(
             f"Module '{module}' is a program: to import it would run it. Name the module with the function."
         )

@@ -372,7 +372,7 @@ def test_a_registration_names_marked_functions_only(http: httpx.Client, tmp_path
     assert http.post("ExecuteAsync", json={"MessageName": "WhoAmI"}).status_code == 200
 
 
-@pytest.mark.parametrize("module", ["venv.__main__", "a_module_that_exits"])
+@pytest.mark.parametrize("module", ["venv.__main__", "venv.__main__.below", "a_module_that_exits"])
 def test_a_registration_runs_no_program(
     http: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
 ) -> None:
