@@ -313,9 +313,10 @@ class Service:
         token = options.get("dependency_token")
         if token is not None:
             column = self.catalog.table("asyncoperation").columns["dependencytoken"]
-            if not isinstance(token, str) or not 0 < len(token) <= (column.max_length or 256):
+            if not isinstance(token, str) or not 0 < len(token) <= (column.max_length or 256) or "\0" in token:
                 raise InvalidRequest(
-                    f"A dependency token is a text of 1 to {column.max_length} characters.", code=errors.STRING_TOO_LONG
+                    f"A dependency token is a text of 1 to {column.max_length} characters, without NUL.",
+                    code=errors.STRING_TOO_LONG,
                 )
         until = options.get("postpone_until")
         if until is not None and (not isinstance(until, datetime) or until.tzinfo is None):

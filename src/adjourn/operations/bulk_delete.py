@@ -199,7 +199,7 @@ class BulkDelete:
 
     def _notify(self, chunk: Chunk, progress: Progress) -> None:
         for recipient in self._order.recipients:
-            address = bulk_delete.address_of(chunk.unit.tx, self._catalog, recipient)
+            address = bulk_delete.address_of(chunk.unit.tx, self._catalog, chunk.call.caller, recipient)
             if address is None:
                 continue
             record = bulk_delete.email(

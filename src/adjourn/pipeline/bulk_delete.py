@@ -173,8 +173,10 @@ def _asked(catalog: Catalog, given: Mapping[str, Any]) -> _Asked:
             raise InvalidRequest(f"Message '{NAME}' needs parameter '{name}'; it must not be null.")
     queries = queries_of(given["QuerySet"], catalog)
     name = given["JobName"]
-    if not isinstance(name, str) or not 0 < len(name) <= 256:
-        raise InvalidRequest("Parameter 'JobName' must be a text of 1 to 256 characters.", code=errors.STRING_TOO_LONG)
+    if not isinstance(name, str) or not 0 < len(name) <= 256 or "\0" in name:
+        raise InvalidRequest(
+            "Parameter 'JobName' must be a text of 1 to 256 characters, without NUL.", code=errors.STRING_TOO_LONG
+        )
     if given.get("SourceImportId") is not None:
         raise NotSupported(
             "Parameter 'SourceImportId' is not supported: there are no imports whose rows could be told apart.",
@@ -210,9 +212,9 @@ def _perform(flow: Flow) -> dict[str, Any]:
     if any(flow.prepared.inputs.get(name) is not value for name, value in flow.inputs.items()):
         asked = _asked(flow.catalog, flow.inputs)  # a step has changed something
     if not flow.privileged:
-        for table in asked.tables:
+        for name in asked.tables:
             for kind in ("Delete", "Read"):
-                access.able(flow.call.caller, flow.catalog, kind, flow.catalog.table(table))
+                access.able(flow.call.caller, flow.catalog, kind, flow.catalog.table(name))
     if asked.order.Options.get(FAST) and not flow.call.caller.is_administrator:
         raise PrivilegeDenied(
             f"Only a system administrator may leave out the steps of what is deleted ('{FAST}' of 'Options'): they may be "
@@ -223,10 +225,13 @@ def _perform(flow: Flow) -> dict[str, Any]:
         if security.depth_of(flow.call.caller, jobs.guard.needed("Delete").name) is not Depth.GLOBAL:
             raise security.denied(flow.call.caller, jobs.guard.needed("Delete"), jobs)
     for recipient in asked.order.recipients:
-        if not write.exists(flow.tx, flow.catalog.table(recipient.table), recipient.id):
+        table = flow.catalog.table(recipient.table)
+        if not write.exists(flow.tx, table, recipient.id):
             raise InvalidRequest(
                 f"There is no {recipient.table} {recipient.id} to send an e-mail to.", code=INVALID_RECIPIENT
             )
+        if not flow.privileged:
+            access.require(flow.tx, flow.catalog, flow.call.caller, "Read", table, recipient.id)
     start = None if asked.order.RunNow else asked.start
     return {"JobId": make(flow, asked.order, asked.name, start, asked.pattern)}
 
@@ -396,10 +401,15 @@ def insert_failure(
     _insert(tx, table, values_)
 
 
-def address_of(reader: Reader, catalog: Catalog, recipient: Reference) -> str | None:
-    """Where an e-mail to somebody goes; None where he has no address, or is gone."""
-    column = ADDRESSES[recipient.table]
-    row = write.fetch(reader, catalog.table(recipient.table), recipient.id, (column,))
+def address_of(reader: Reader, catalog: Catalog, caller: Caller, recipient: Reference) -> str | None:
+    """Where an e-mail to somebody goes; None where he has no address, is gone, or may not be read by who sends it.
+
+    The e-mail is the caller's and shows the address: his rights may have changed since he named the recipient.
+    """
+    column, table = ADDRESSES[recipient.table], catalog.table(recipient.table)
+    if not access.reaches(reader, catalog, caller, "Read", table, recipient.id):
+        return None
+    row = write.fetch(reader, table, recipient.id, (column,))
     return row[column] if row is not None else None
 
 

@@ -12,18 +12,26 @@ from typing import Any
 from adjourn.errors import AdjournError, InvalidRequest, nearest
 from adjourn.pipeline.declare import is_marked
 
+_PROGRAM = "__main__"
+"""The module of a package that `python -m package` runs. By itself it is the script that runs already, whose functions are had."""
+
 
 def resolve(module: str, function: str) -> Any:
     """The object that a plug-in type names: the marked function, or the `Message` around it.
 
     Raises InvalidRequest that names the module or function that cannot be had, and why. A function that nobody marked is not
-    had: rows can be written over HTTP, and must not reach whatever else is installed (`os.system`).
+    had: rows can be written over HTTP, and must not reach whatever else is installed (`os.system`). A package's program is not
+    imported, for the same reason.
     """
+    if _PROGRAM in module.split(".")[1:]:
+        raise InvalidRequest(
+            f"Module '{module}' is a program: to import it would run it. Name the module with the function."
+        )
     try:
         imported = importlib.import_module(module)
     except AdjournError:
         raise
-    except Exception as error:  # any module may raise anything while it is imported
+    except (Exception, SystemExit) as error:  # any module may raise anything while it is imported
         raise not_imported(module, error) from error
     found: Any = imported
     for part in function.split("."):
@@ -43,7 +51,7 @@ def handler_of(found: Any) -> Callable[..., Any]:
     return handler
 
 
-def not_imported(module: str, error: Exception) -> InvalidRequest:
+def not_imported(module: str, error: BaseException) -> InvalidRequest:
     """What is said of a module that cannot be imported; of one that is not found, also where Python looks."""
     message = f"Module '{module}' cannot be imported: {type(error).__name__}: {error}"
     if isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]:

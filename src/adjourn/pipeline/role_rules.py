@@ -3,7 +3,7 @@
 The stock administrator can be neither disabled nor deleted nor lose his role, and the role System Administrator cannot
 change: nobody can lock everybody out. Nobody gives away what he has not got: a role can be assigned, filled, or reached by
 joining a team, only by somebody who has every privilege in it at the same depth; and nobody moves himself, his team or his unit to
-where his depths reach more without the privilege to do that.
+where his depths reach more without the privilege to do that. The root business unit stays.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from adjourn import config
 from adjourn.errors import NotSupported, PrivilegeDenied
 from adjourn.metadata.model import ManyToMany, Reference
 from adjourn.metadata.privileges import ASSIGN_ROLE, REPARENT, Depth
@@ -23,6 +24,7 @@ from adjourn.query.security import Caller
 if TYPE_CHECKING:
     from adjourn.pipeline.flow import Flow
 
+_ROOT = UUID(config.ROOT_BUSINESS_UNIT_ID)
 _JOINING = ("systemuserroles", "teamroles")
 _MEMBERS = "teammembership"
 _IDENTITY = ("azureactivedirectoryobjectid", "domainname")
@@ -39,6 +41,8 @@ def check_change(flow: Flow) -> None:
     """Refuse changes of the rows without which there would be no security. Raises NotSupported."""
     if flow.table in _WRITTEN_OTHERWISE:
         raise NotSupported(f"Rows of '{flow.table}' cannot be written: {_WRITTEN_OTHERWISE[flow.table]}.", status=400)
+    if flow.table == "businessunit" and flow.message == "Delete" and flow.record_id == _ROOT:
+        raise NotSupported("The root business unit cannot be deleted: every other is below it.", status=400)
     if flow.table == "role" and flow.record_id in (ADMIN_ROLE, BASIC_USER_ROLE):
         if flow.message == "Delete" or flow.record_id == ADMIN_ROLE:
             raise NotSupported(f"The stock role {flow.record_id} cannot be changed or deleted.", status=400)

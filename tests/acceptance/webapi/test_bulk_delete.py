@@ -92,6 +92,7 @@ def test_each_required_parameter_is_missed_by_name(http: httpx.Client, name: str
                        "</entity></fetch>"]}, 400, None, "aggregate"),
         ({"QuerySet": ["<fetch count='2'><entity name='account'/></fetch>"]}, 400, None, "page"),
         ({"JobName": ""}, 400, "0x80044331", "JobName"),
+        ({"JobName": "a\0b"}, 400, "0x80044331", "NUL"),
         ({"SendEmailNotification": "yes"}, 400, "0x80040203", "SendEmailNotification"),
         ({"SendEmailNotification": True}, 400, "0x80048422", "ToRecipients"),
         ({"ToRecipients": ["nobody"]}, 400, None, "nobody"),

@@ -52,6 +52,8 @@ def test_a_token_has_up_to_256_characters_and_finds_its_jobs(http: httpx.Client,
     body = {"MessageName": "quick", "InputParameters": {}, "DependencyToken": "x" * 257}
     status, code, text = error_of(http.post("ExecuteAsync", json=body))
     assert (status, code, "256" in text) == (400, "0x80044331", True)
+    body["DependencyToken"] = "a\0b"
+    assert error_of(http.post("ExecuteAsync", json=body))[:2] == (400, "0x80044331")
     body["DependencyToken"] = "y" * 256
     assert http.post("ExecuteAsync", json=body).status_code == 200
     assert count(http, f"dependencytoken eq '{'y' * 256}'") == 1

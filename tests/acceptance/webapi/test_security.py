@@ -370,3 +370,22 @@ def test_a_registration_names_marked_functions_only(http: httpx.Client, tmp_path
     assert http.get("$metadata").status_code == 200
     assert http.get("WhoAmI()").status_code == 200
     assert http.post("ExecuteAsync", json={"MessageName": "WhoAmI"}).status_code == 200
+
+
+@pytest.mark.parametrize("module", ["venv.__main__", "venv.__main__.below", "a_module_that_exits"])
+def test_a_registration_runs_no_program(
+    http: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    """To import `venv.__main__` is to run it: it reads the service's own arguments, writes files, and exits."""
+    (tmp_path / "a_module_that_exits.py").write_text("raise SystemExit(2)")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("sys.argv", ["venv", "--without-pip", str(tmp_path / "made")])
+    assembly = created(http, "pluginassemblies", {"name": module})
+    body = {"name": "Boom", "typename": "main", "pluginassemblyid@odata.bind": assembly}
+    created(http, "plugintypes", body)
+    created(http, "sdkmessages", {"name": "Boom"})
+    status, _, text = error_of(http.post("Boom", json={}))
+    assert (status, (tmp_path / "made").exists()) == (400, False), text
+    assert module in text
+    assert http.get("$metadata").status_code == 200
+    assert error_of(http.post("ExecuteAsync", json={"MessageName": "Boom"}))[0] == 400

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
-from tests.flows.operations.test_bulk_delete import bulk_delete, names, query
+from tests.flows.operations.test_bulk_delete import bulk_delete, condition, names, query
 from tests.flows.security.conftest import Place
 from tests.flows.security.test_messages import refused
 from tests.support import roles
 from tests.support.roles import BASIC, GLOBAL, LOCAL
 
+from adjourn import config
 from adjourn.client import Client
 from adjourn.errors import PrivilegeDenied
+from adjourn.metadata.model import Reference
 from adjourn.metadata.privileges import Depth
 from adjourn.pipeline.call import Request
 from adjourn.service import Service
@@ -107,3 +111,26 @@ def test_immediately_takes_the_right_to_delete_all_jobs(org: Client, place: Plac
         assert bulk_delete(me, query("asyncoperation"), RunNow=True)
     else:
         refused(lambda: bulk_delete(me, query("asyncoperation"), RunNow=True), "prvDeleteAsyncOperation")
+
+
+def test_an_email_goes_to_nobody_whom_its_sender_may_not_read(service: Service, org: Client, place: Place) -> None:
+    """The e-mail is the sender's own and shows the address."""
+    me = give(org, place, prvReadAccount=BASIC)
+    values = {"name": "hidden", "emailaddress1": "hidden@example.com"}
+    hidden = Reference("account", org.create("account", values))
+    refused(
+        lambda: bulk_delete(me, query("account"), SendEmailNotification=True, ToRecipients=[hidden]), "prvReadAccount"
+    )
+    assert org.retrieve_multiple("asyncoperations") == []
+
+
+def test_an_email_goes_to_nobody_whom_its_sender_no_longer_reads(service: Service, org: Client, place: Place) -> None:
+    me = give(org, place, prvReadAccount=BASIC)
+    values = {"name": "mine", "emailaddress1": "mine@example.com", "ownerid": ("systemuser", place.user)}
+    mine = Reference("account", org.create("account", values))
+    nobody = query("account", condition("name", "Equal", "nobody"))
+    job = bulk_delete(me, nobody, SendEmailNotification=True, ToRecipients=[mine])
+    org.update("account", mine.id, {"ownerid": ("systemuser", UUID(config.ADMIN_USER_ID))})
+    drain(service)
+    assert org.retrieve("asyncoperation", job)["friendlymessage"] == "0 deleted."
+    assert org.retrieve_multiple("emails") == []

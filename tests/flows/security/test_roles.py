@@ -236,6 +236,15 @@ def test_acting_for_another_is_the_lower_of_both(org: Client, place: Place, serv
     assert security.depth_of(found, "prvReadAccount") is Depth.BASIC
 
 
+def test_the_root_business_unit_stays(org: Client) -> None:
+    below = roles.unit(org, "below")
+    with pytest.raises(NotSupported, match="root business unit"):
+        org.delete("businessunit", roles.ROOT)
+    org.update("businessunit", roles.ROOT, {"name": "renamed"})
+    org.delete("businessunit", below)
+    assert [row["name"] for row in org.retrieve_multiple("businessunits?$select=name")] == ["renamed"]
+
+
 def test_an_older_database_gets_what_is_missing(store: Store) -> None:
     """And what administrators changed in Basic User stays changed."""
     service = Service(store)
