@@ -318,8 +318,9 @@ def _options(found: Any) -> dict[str, bool]:
 
 def _recipients(found: Any, name: str) -> tuple[tuple[str, str], ...]:
     if not isinstance(found, list | tuple) or len(found) > RECIPIENTS_MAX:
+        what = f"{len(found)} of them" if isinstance(found, list | tuple) else values.shown(found)
         raise InvalidRequest(
-            f"Parameter '{name}' must be an array of at most {RECIPIENTS_MAX} recipients, found {values.shown(found)}."
+            f"Parameter '{name}' must be an array of at most {RECIPIENTS_MAX} recipients, found {what}."
         )
     chosen = []
     for item in found:

@@ -97,6 +97,7 @@ def test_each_required_parameter_is_missed_by_name(http: httpx.Client, name: str
         ({"SendEmailNotification": True}, 400, "0x80048422", "ToRecipients"),
         ({"ToRecipients": ["nobody"]}, 400, None, "nobody"),
         ({"ToRecipients": ["0ad10000-0000-7000-8000-00000000ffff"]}, 400, "0x80048422", "ffff"),
+        ({"ToRecipients": ["0ad10000-0000-7000-8000-000000000004"] * 101}, 400, None, "found 101 of them"),
         ({"StartDateTime": "tomorrow"}, 400, None, "StartDateTime"),
         ({"RecurrencePattern": "FREQ=OFTEN"}, 400, "0x8004e100", "OFTEN"),
         ({"RunNow": True}, 400, None, "system jobs"),
