@@ -93,8 +93,8 @@ def read(reader: Reader) -> Facts:
     """Read them."""
     jobs = reader.rows(
         "SELECT a.asyncoperationid, a.sequence, a.statecode, a.statuscode, a.dependencytoken, a.serialkey, a.blocked, "
-        "a.waitreason, a.postponeuntil, a.recurrencepattern, a.worker, a.lease, a.datablobid, a.modifiedon, a.imported, a.scheduleid, t.data "
-        "FROM asyncoperation a LEFT JOIN asyncoperationtext t ON t.asyncoperationsequence = a.sequence ORDER BY a.sequence"
+        "a.waitreason, a.postponeuntil, a.recurrencepattern, a.worker, a.lease, a.datablobid, a.modifiedon, a.imported, a.scheduleid, "
+        "t.data FROM asyncoperation a LEFT JOIN asyncoperationtext t ON t.asyncoperationsequence = a.sequence ORDER BY a.sequence"
     )
     attachments = reader.rows(
         "SELECT fileattachmentid, objectid, filesizeinbytes FROM fileattachment WHERE objectidtypecode = 'asyncoperation'"
