@@ -39,8 +39,12 @@ class _Acknowledged:
         self._may_be_gone = deleted | {str(job) for job in log.deletions_tried}
         self._events: Counter[tuple[str, str]] = Counter((job, event) for job, event, _, _ in facts.told)
         self._by_text: dict[str, list[Job]] = defaultdict(list)
+        self._runs: dict[str, list[Job]] = defaultdict(list)
         for job in facts.jobs.values():
-            if job.id in facts.texts:
+            if job.schedule is not None:
+                # It has its schedule's data, and was enqueued by nobody.
+                self._runs[job.schedule].append(job)
+            elif job.id in facts.texts:
                 self._by_text[facts.texts[job.id]].append(job)
 
     def examine(self) -> Iterator[Violation]:
@@ -120,14 +124,17 @@ class _Acknowledged:
                 job = known or next(iter(self._by_text.get(text, ())), None)
                 if not batch.parts or job is None:
                     continue
-                parts = sorted(part for (job_id, part) in times if str(job_id) == job.id)
-                whole = list(range(batch.parts))
-                if parts != whole[: len(parts)]:
-                    yield Violation(Rule.EFFECT, f"of job {job.sequence} the writes {parts} are there, out of order")
-                elif job.status == Status.SUCCEEDED and parts != whole:
-                    yield Violation(
-                        Rule.EFFECT, f"job {job.sequence} succeeded with the writes {parts} of {batch.parts}"
+                for run in [job] if job.recurrence is None else self._runs[job.id]:
+                    yield from self._writes(
+                        run, [part for (job_id, part) in times if str(job_id) == run.id], batch.parts
                     )
+
+    def _writes(self, job: Job, parts: list[int], count: int) -> Iterator[Violation]:
+        parts, whole = sorted(parts), list(range(count))
+        if parts != whole[: len(parts)]:
+            yield Violation(Rule.EFFECT, f"of job {job.sequence} the writes {parts} are there, out of order")
+        elif job.status == Status.SUCCEEDED and parts != whole:
+            yield Violation(Rule.EFFECT, f"job {job.sequence} succeeded with the writes {parts} of {count}")
 
     def _order(self) -> Iterator[Violation]:
         """Sequence follows the order in which producers were answered, and the order within a batch."""

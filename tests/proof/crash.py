@@ -16,15 +16,17 @@ import subprocess
 import sys
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from tests.proof import audit, crash_plugins, points
+from tests.proof import audit, crash_long_work, crash_plugins, points
 from tests.proof import crash_scenarios as scenarios
 from tests.proof.checker import violations
+from tests.proof.crash_long_work import Asked, broken_promises
 from tests.proof.violations import Act, Batch, Effect, Log, Success
 
 from adjourn import Organization, config, runtime
@@ -33,8 +35,25 @@ from adjourn.jobs.states import Action
 from adjourn.store import faults
 from adjourn.worker.duties import duties
 
+SCENARIOS: dict[str, Callable[[scenarios.Teller], None]] = {
+    "verbs": scenarios.verbs,
+    "workers": scenarios.workers,
+    "recurring": crash_long_work.recurring,
+    "bulk delete": crash_long_work.bulk_delete,
+    "recurring bulk delete": crash_long_work.recurring_bulk_delete,
+}
+STAGES: dict[str, str] = {
+    **dict.fromkeys(
+        ("atomic", "enqueue", "offload", "change", "claim", "checkpoint", "pause", "settle", "resume", "promote", "cancel",
+         "postpone", "delete", "rescue", "sweep", "run"), "verbs"),
+    **dict.fromkeys(("schedule", "schedule due", "schedule run", "schedule ends"), "recurring"),
+    **dict.fromkeys(("order", "chunks"), "bulk delete"),
+    "chunks of runs": "recurring bulk delete",
+}  # fmt: skip
+"""Of each stage its scenario; that with executors has none."""
 _LATER = datetime(2198, 1, 1, tzinfo=UTC)
-_STALE_SECONDS = 0.2
+_STALE_SECONDS = 0.05
+"""There is nobody else; on PostgreSQL one who recovers must have beaten for as long himself."""
 _RESCUE_SECONDS_MAX = 10.0
 _PLAY_SECONDS_MAX = 60
 _ROOT = Path(__file__).resolve().parents[2]
@@ -168,7 +187,7 @@ def _child(play: Play) -> Report:
             marker = Path(play.folder) / f"died at {point}"
             scenarios.executors(scenarios.Teller(org, journal, enter), point, marker)
         else:
-            scenarios.SCENARIOS[play.scenario](scenarios.Teller(org, journal, enter))
+            SCENARIOS[play.scenario](scenarios.Teller(org, journal, enter))
     return report
 
 
@@ -180,8 +199,9 @@ def _recover(org: Organization) -> None:
     until = runtime.monotonic() + _RESCUE_SECONDS_MAX
     while _held(org) or store.dead_workers(runtime.now()):
         assert runtime.monotonic() < until, "the jobs of the dead are not given back"
+        table["beat"](runtime.now())
         table["rescue"](runtime.now())
-        runtime.sleep(0.02)
+        runtime.sleep(0.01)
     config.WORKER_STALE_SECONDS = stale
     while org.drain(_LATER):
         pass
@@ -196,7 +216,7 @@ def _held(org: Organization) -> bool:
 
 def _examined(org: Organization, journal: Path) -> list[str]:
     store = org.service.store
-    log, changes = read_journal(journal)
+    log, changes, asked = read_journal(journal)
     with store.read() as reader:
         found = explain.examine(reader)
         made = reader.rows(
@@ -204,6 +224,7 @@ def _examined(org: Organization, journal: Path) -> list[str]:
             "j.regardingobjectid = a.accountid AND j.operationtype = 1) FROM account a"
         )
         written = reader.rows("SELECT description FROM contact WHERE lastname = :name", {"name": crash_plugins.EFFECT})
+        found += broken_promises(reader, asked)
     log.effects = [Effect(UUID(text.partition("/")[0]), int(text.partition("/")[2])) for (text,) in written]
     # Of its two jobs one is removed when it has succeeded.
     found += [f"account {record} '{name}' has {jobs} jobs" for record, name, jobs in made if jobs != 1]
@@ -214,9 +235,9 @@ def _examined(org: Organization, journal: Path) -> list[str]:
     return found + [str(violation) for violation in violations(store, log)]
 
 
-def read_journal(journal: Path) -> tuple[Log, dict[str, str | None]]:
-    """What was tried and what acknowledged; and of each changed record its name and its acknowledged id."""
-    log = Log()
+def read_journal(journal: Path) -> tuple[Log, dict[str, str | None], Asked]:
+    """What was tried and what acknowledged; of each changed record its name and its acknowledged id; and the long work."""
+    log, asked = Log(), Asked()
     changes: dict[str, str | None] = {}
     lines = [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
     answers = {line["done"]: line for line in lines if "done" in line}
@@ -224,6 +245,7 @@ def read_journal(journal: Path) -> tuple[Log, dict[str, str | None]]:
         if "tried" not in line:
             continue
         answer: dict[str, Any] | None = answers.get(line["tried"])
+        asked.take(line, answer)
         match line["kind"]:
             case "batch":
                 log.batches.append(_batch(line, answer))
@@ -233,9 +255,13 @@ def read_journal(journal: Path) -> tuple[Log, dict[str, str | None]]:
                 log.acts.append(Act(Action(line["action"]), UUID(line["job"])))
             case "act" if line["action"] == Action.DELETE:
                 log.deletions_tried.add(UUID(line["job"]))
+            case "bulk delete" if answer:
+                log.acts += [Act(Action.DELETE, UUID(job)) for job in line["jobs"]]
+            case "bulk delete":
+                log.deletions_tried |= {UUID(job) for job in line["jobs"]}
             case "settle" if answer:
                 log.successes += [Success(UUID(job), lease) for job, lease in line["successes"]]
-    return log, changes
+    return log, changes, asked
 
 
 def _batch(line: dict[str, Any], answer: dict[str, Any] | None) -> Batch:

@@ -12,6 +12,9 @@ from adjourn.store import faults
 
 EFFECT = "an effect"
 PARTS = 4
+STAYS = "stays, "
+"""So begins the first name of a contact that cannot be deleted."""
+BEHIND = "Behind a contact"
 DIE_AT = "ADJOURN_PROOF_DIE_AT"
 """A variable of the environment: a fault point of executors, and the file that says it has been done."""
 _listening: list[AbstractContextManager[None]] = []
@@ -64,3 +67,14 @@ def kept(context: Context, org: Client) -> None:
 @adjourn.step(message="Create", table="account", mode="Asynchronous", name="Gone", async_auto_delete=True)
 def gone(context: Context) -> None:
     """Its succeeded jobs are removed."""
+
+
+@adjourn.step(message="Delete", table="contact", stage="PreOperation", pre_images={"was": ["firstname"]})
+def refuses(context: Context) -> None:
+    if str(context.pre_entity_images["was"].get("firstname")).startswith(STAYS):
+        raise ValueError("it stays")
+
+
+@adjourn.step(message="Delete", table="contact", mode="Asynchronous", name=BEHIND)
+def behind(context: Context) -> None:
+    """One job for each contact that is gone."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -57,9 +57,9 @@ class Teller:
         texts = [encode_arguments(request) for request, _ in wanted]
         tokens = [options.get("dependency_token") for _, options in wanted]
         parts = plugins.PARTS if wanted[0][0].message == "writes" else 0
-        number = self._try(kind="batch", texts=texts, tokens=tokens, parts=parts)
+        number = self.tried(kind="batch", texts=texts, tokens=tokens, parts=parts)
         ids = self.org.enqueue_many(wanted)
-        self._done(number, ids=[str(job) for job in ids])
+        self.done(number, ids=[str(job) for job in ids])
         return ids
 
     def _own(self, options: dict[str, Any]) -> dict[str, Any]:
@@ -67,18 +67,18 @@ class Teller:
         return options | ({"dependency_token": f"{token} {self.key}"} if token else {})
 
     def act(self, action: Action, job: UUID, **more: Any) -> None:
-        number = self._try(kind="act", action=action, job=str(job))
+        number = self.tried(kind="act", action=action, job=str(job))
         if action is Action.DELETE:
             self.org.delete("asyncoperation", job)
         else:
             self.org.update("asyncoperation", job, _CHANGES.get(action, {}) | more)
-        self._done(number)
+        self.done(number)
 
     def create(self, name: str) -> UUID:
         name = f"{name} {self.key}"
-        number = self._try(kind="change", name=name)
+        number = self.tried(kind="change", name=name)
         record = self.org.create("account", {"name": name})
-        self._done(number, id=str(record))
+        self.done(number, id=str(record))
         return record
 
     def claim(self, limit: int) -> list[ClaimedJob]:
@@ -87,19 +87,21 @@ class Teller:
 
     def settle(self, *ended: tuple[ClaimedJob, Outcome]) -> None:
         successes = [(str(job.id), job.lease) for job, outcome in ended if isinstance(outcome, Succeeded)]
-        number = self._try(kind="settle", successes=successes)
+        number = self.tried(kind="settle", successes=successes)
         settlements = [Settlement(job, outcome, 0.1) for job, outcome in ended]
         settled = self.store.write(partial(queue.settle, settlements=settlements))
         assert settled.refused == []
-        self._done(number)
+        self.done(number)
 
-    def _try(self, **what: Any) -> str:
+    def tried(self, **what: Any) -> str:
+        """Something is about to be done; its number, for `done`."""
         self._number += 1
         number = f"{self.key} {self._number}"
         self._write({"tried": number, **what})
         return number
 
-    def _done(self, number: str, **answer: Any) -> None:
+    def done(self, number: str, **answer: Any) -> None:
+        """It was acknowledged."""
         self._write({"done": number, **answer})
 
     def _write(self, line: dict[str, Any]) -> None:
@@ -214,11 +216,3 @@ def forget_file(tell: Teller) -> None:
     """A content that nothing mentions, as a crash leaves it."""
     with tell.store.transaction("forget") as tx:
         tx.write_file(runtime.new_id(), b"forgotten")
-
-
-SCENARIOS: dict[str, Callable[[Teller], None]] = {"verbs": verbs, "workers": workers}
-STAGES: Sequence[str] = (
-    "atomic", "enqueue", "offload", "change", "claim", "checkpoint", "pause", "settle", "resume", "promote", "cancel", "postpone",
-    "delete", "rescue", "sweep", "run",
-)  # fmt: skip
-"""Those of `verbs`."""

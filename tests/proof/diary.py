@@ -10,7 +10,7 @@ from tests.proof.standing import Facts
 from tests.proof.violations import Rule, Violation
 
 from adjourn.jobs.history import Event
-from adjourn.jobs.states import CLAIMED, CREATED, SETTLED, STATE_OF, TRANSITIONS, WOKEN, Action, State, Status
+from adjourn.jobs.states import CLAIMED, CREATED, ENDED, SETTLED, STATE_OF, TRANSITIONS, WOKEN, Action, State, Status
 
 _FINAL = frozenset(status for status, state in STATE_OF.items() if state is State.COMPLETED)
 _HELD = frozenset(status for status, state in STATE_OF.items() if state is State.LOCKED)
@@ -22,6 +22,8 @@ _DUE = {(Status.WAITING_FOR_RESOURCES, Status.WAITING_FOR_RESOURCES), (Status.WA
 _RUN = {CLAIMED, *((was, became) for was, after in SETTLED.items() for became in after)}
 LEGAL = frozenset({*_ACTED, *_DUE, *_RUN, WOKEN, (Status.WAITING, Status.WAITING)})
 """Every change from a status to a status that the tables of `jobs.states` have."""
+LEGAL_OF_SCHEDULES = frozenset((was, became) for was, after in ENDED.items() for became in after)
+"""What only a schedule may do besides."""
 _BY_EVENT: dict[str, frozenset[tuple[Status, Status]]] = {
     Event.CANCEL: frozenset(
         (was, to.status) for was, to in TRANSITIONS[Action.CANCEL].items() if to.status is not None
@@ -60,6 +62,7 @@ def examine(entries: Sequence[Entry], facts: Facts) -> Iterator[Violation]:
     yield from _transitions(entries, facts)
     yield from _attempts(entries)
     yield from _order(entries)
+    yield from _schedules(entries, facts)
 
 
 def _transitions(entries: Sequence[Entry], facts: Facts) -> Iterator[Violation]:
@@ -71,7 +74,7 @@ def _transitions(entries: Sequence[Entry], facts: Facts) -> Iterator[Violation]:
         elif entry.was is None:
             if entry.became not in CREATED and entry.lease != "imported":
                 yield Violation(Rule.TRANSITION, f"job {entry.sequence} began at {entry.became}")
-        elif entry.became is not None and entry.was != entry.became and (entry.was, entry.became) not in LEGAL:
+        elif entry.became is not None and entry.was != entry.became and not _is_legal(entry, facts):
             yield Violation(Rule.TRANSITION, where)
         if entry.was is not None and entry.job in last and last[entry.job] != entry.was:
             yield Violation(Rule.TRANSITION, f"{where}, but stood at {last[entry.job]}")
@@ -79,6 +82,14 @@ def _transitions(entries: Sequence[Entry], facts: Facts) -> Iterator[Violation]:
     for job, event, was, became in facts.told:
         if (was, became) not in _BY_EVENT[event]:
             yield Violation(Rule.TRANSITION, f"the history of job {job} tells of {event} from {was} to {became}")
+
+
+def _is_legal(entry: Entry, facts: Facts) -> bool:
+    change = (entry.was, entry.became)
+    job = facts.jobs.get(entry.job)
+    # Of a job that is gone nobody knows whether it was a schedule.
+    recurs = job is None or job.recurrence is not None
+    return change in LEGAL or (recurs and change in LEGAL_OF_SCHEDULES)
 
 
 def _attempts(entries: Sequence[Entry]) -> Iterator[Violation]:
@@ -127,3 +138,25 @@ def _order(entries: Sequence[Entry]) -> Iterator[Violation]:
             jobs.discard(entry.sequence)
         else:
             jobs.add(entry.sequence)
+
+
+def _schedules(entries: Sequence[Entry], facts: Facts) -> Iterator[Violation]:
+    """Of those that are there, as far as their runs are there."""
+    open_: dict[str, set[int]] = defaultdict(set)
+    for entry in entries:
+        job = facts.jobs.get(entry.job)
+        if job is None:
+            continue
+        if job.recurrence is not None and entry.claims:
+            yield Violation(Rule.SCHEDULE, f"job {entry.sequence} is a schedule and was begun itself")
+        if job.schedule is None:
+            continue
+        runs = open_[job.schedule]
+        if entry.was is None and runs:
+            yield Violation(
+                Rule.SCHEDULE, f"job {entry.sequence} was made while {sorted(runs)} of its schedule was open"
+            )
+        if entry.became is None or entry.became in _FINAL:
+            runs.discard(entry.sequence)
+        else:
+            runs.add(entry.sequence)

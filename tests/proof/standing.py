@@ -55,6 +55,8 @@ class Job(NamedTuple):
     file: str | None
     modified: str
     imported: bool
+    schedule: str | None
+    """Of a run: what made it."""
     data: str | None
     """Its payload, when it lies in the row's own text."""
 
@@ -91,13 +93,13 @@ def read(reader: Reader) -> Facts:
     """Read them."""
     jobs = reader.rows(
         "SELECT a.asyncoperationid, a.sequence, a.statecode, a.statuscode, a.dependencytoken, a.serialkey, a.blocked, "
-        "a.waitreason, a.postponeuntil, a.recurrencepattern, a.worker, a.lease, a.datablobid, a.modifiedon, a.imported, t.data "
-        "FROM asyncoperation a LEFT JOIN asyncoperationtext t ON t.asyncoperationsequence = a.sequence ORDER BY a.sequence"
+        "a.waitreason, a.postponeuntil, a.recurrencepattern, a.worker, a.lease, a.datablobid, a.modifiedon, a.imported, a.scheduleid, "
+        "t.data FROM asyncoperation a LEFT JOIN asyncoperationtext t ON t.asyncoperationsequence = a.sequence ORDER BY a.sequence"
     )
     attachments = reader.rows(
         "SELECT fileattachmentid, objectid, filesizeinbytes FROM fileattachment WHERE objectidtypecode = 'asyncoperation'"
     )
-    texts = {row[0]: row[15] for row in jobs if row[15] is not None}
+    texts = {row[0]: row[16] for row in jobs if row[16] is not None}
     for row in jobs:
         if row[12] is not None:
             with contextlib.suppress(NotFound):  # told by `_files`
@@ -262,16 +264,16 @@ def _hints(facts: Facts, log: Log) -> Iterator[Violation]:
 
 
 def _left(facts: Facts) -> Iterator[Violation]:
+    running = {job.schedule for job in facts.jobs.values() if job.state != State.COMPLETED}
     for job in facts.jobs.values():
         if job.imported:
             continue
         if job.state in (State.READY, State.LOCKED):
             yield Violation(Rule.LEFT, f"job {job.sequence} stands at {job.state}/{job.status}")
-        elif job.state == State.SUSPENDED and _due(job, facts.now):
+        elif job.state == State.SUSPENDED and _due(job, facts.now) and job.id not in running:
             yield Violation(Rule.LEFT, f"job {job.sequence} was due at {job.until} and still waits")
 
 
 def _due(job: Job, now: datetime) -> bool:
-    """Whether only the clock held it back, and does no more."""
-    waits_for_it = job.until is not None and not job.blocked and job.recurrence is None
-    return waits_for_it and datetime.fromisoformat(job.until or "") <= now
+    """Whether only the clock held it back, and does no more; a schedule's next run waits for the one before it, too."""
+    return job.until is not None and not job.blocked and datetime.fromisoformat(job.until) <= now

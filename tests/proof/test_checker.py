@@ -18,7 +18,7 @@ from tests.proof.violations import Act, Batch, Effect, Hint, Log, Rule, Success
 from tests.support import postgres
 
 from adjourn import config, runtime
-from adjourn.jobs import queue
+from adjourn.jobs import queue, schedules
 from adjourn.jobs.model import REQUEST, Canceled, ClaimedJob, Continue, Failed, NewJob, Retry, Settlement, Succeeded
 from adjourn.jobs.states import Action
 from adjourn.metadata.model import Reference
@@ -91,6 +91,12 @@ def tell(store: Store) -> Story:
             log.successes.append(Success(job.id, job.lease))
 
     with mock.patch.object(config, "DATA_INLINE_BYTES_MAX", 1000):
+        enqueue(replace(new("daily", "blue"), serial_key=None, recurrence_pattern="FREQ=DAILY;"))
+        store.write(schedules.make_due)
+        settle(claim(), Succeeded())
+        enqueue(replace(new("once only"), recurrence_pattern="FREQ=DAILY;COUNT=1"))
+        store.write(schedules.make_due)
+        settle(claim(), Succeeded())
         enqueue(new("succeeded"), new("failed"), new("continued"), new("canceled while it ran"))
         for outcome in (Succeeded(), Failed(1, "no", "no"), Continue("c")):
             settle(claim(), outcome)
@@ -228,12 +234,12 @@ PLANTS: dict[str, tuple[Rule, Plant]] = {
         Rule.EFFECT, lambda tx, story: story.log.effects.append(Effect(story.jobs["succeeded"], 0)),
     ),
     "an atomic write of a job that succeeded is missing": (
-        Rule.EFFECT, lambda tx, story: story.log.batches.__setitem__(0, replace(story.log.batches[0], parts=2)),
+        Rule.EFFECT, lambda tx, story: _with_parts(story, "succeeded"),
     ),
     "an atomic write before the others is missing": (
         Rule.EFFECT,
         also(lambda tx, story: story.log.effects.append(Effect(story.jobs["failed"], 1)),
-             lambda tx, story: story.log.batches.__setitem__(0, replace(story.log.batches[0], parts=2))),
+             lambda tx, story: _with_parts(story, "succeeded")),
     ),
     "a job began before an earlier one of its token had ended": (
         Rule.ORDER, entry("red 5", 0, 20, None, "l"),
@@ -243,6 +249,18 @@ PLANTS: dict[str, tuple[Rule, Plant]] = {
             replace(next(batch for batch in story.log.batches if "red" in batch.tokens), began=1e12, ended=1e12)),
     ),
     "a batch's jobs are not in its order": (Rule.ORDER, lambda tx, story: _reversed(story)),
+    "a schedule began to run": (
+        Rule.SCHEDULE, also(entry("daily", 10, 20, None, "l"), entry("daily", 20, 10, "l", None)),
+    ),
+    "two runs of a schedule are open": (
+        Rule.SCHEDULE, also(sql("DROP INDEX job_one_run"),
+                            lambda tx, story: queue.insert(tx, [replace(new(name), schedule_id=story.jobs["daily"])
+                                                                for name in ("run", "another run")])),
+    ),
+    "a run made less writes than it should": (
+        Rule.EFFECT, lambda tx, story: _with_parts(story, "daily"),
+    ),
+    "a job ended as only a schedule does": (Rule.TRANSITION, entry("ready", 10, 30, None, None)),
     "a completed job changed": (
         Rule.FINAL, row("statecode = 0, statuscode = 0, completedon = NULL", "failed"),
     ),
@@ -308,6 +326,11 @@ PLANTS: dict[str, tuple[Rule, Plant]] = {
                         lambda tx, story: queue.delete(tx, [story.jobs[name] for name in ("ready", "held")]),
                         lambda tx, story: setattr(story.log, "drained", True)),
     ),
+    "a schedule that is due is left": (
+        Rule.LEFT, also(row("postponeuntil = createdon", "daily"),
+                        lambda tx, story: queue.delete(tx, [story.jobs[name] for name in ("ready", "held")]),
+                        lambda tx, story: setattr(story.log, "drained", True)),
+    ),
 }  # fmt: skip
 """What may be wrong, the rule that finds it, and how to do it."""
 
@@ -316,6 +339,12 @@ def _unanswered(story: Story, *more: str) -> None:
     """As if the answer to the batch of "held" had never arrived, and it had been larger."""
     batch = story.log.batches.pop()
     story.log.batches.append(replace(batch, ids=None, texts=(*batch.texts, *more)))
+
+
+def _with_parts(story: Story, name: str) -> None:
+    """As if the handler of a batch's jobs made two writes."""
+    place = next(index for index, batch in enumerate(story.log.batches) if story.jobs[name] in (batch.ids or ()))
+    story.log.batches[place] = replace(story.log.batches[place], parts=2)
 
 
 def _reversed(story: Story) -> None:
@@ -361,6 +390,10 @@ def test_a_planted_violation_is_found(story: Story, what: str) -> None:
 
 def test_every_rule_is_planted() -> None:
     assert {rule for rule, _ in PLANTS.values()} == set(Rule)
+
+
+def test_only_a_schedule_ends_while_it_waits() -> None:
+    assert {(int(was), int(became)) for was, became in diary.LEGAL_OF_SCHEDULES} == {(10, 30), (10, 31)}
 
 
 def test_the_legal_changes_are_those_of_the_tables() -> None:

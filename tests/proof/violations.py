@@ -19,6 +19,7 @@ class Rule(StrEnum):
     TWICE = "no attempt is committed twice"
     EFFECT = "an atomic handler's writes are there exactly once"
     ORDER = "token order holds"
+    SCHEDULE = "a schedule never runs itself, and its runs one after the other"
     FINAL = "final states are final"
     TRANSITION = "every transition is in the table"
     COUNT = "counts equal a full count"
