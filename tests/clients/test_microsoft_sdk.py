@@ -137,10 +137,13 @@ def test_metadata(client: DataverseClient) -> None:
 
 def test_system_jobs(client: DataverseClient, service: Serving) -> None:
     """What the service is for: its jobs, read as any other table."""
-    jobs = client.query.builder("asyncoperation").select("name", "statecode").top(5).execute()
-    assert list(jobs) == []
+    jobs = client.query.builder("asyncoperation").select("name", "statecode", "recurrencepattern").top(5).execute()
+    assert {(row["statecode"], bool(row["recurrencepattern"])) for row in jobs} == {(1, True)}, (
+        "the service's own schedules"
+    )
     attribute = "<attribute name='asyncoperationid' alias='n' aggregate='count'/>"
-    count = f"<fetch aggregate='true'><entity name='asyncoperation'>{attribute}</entity></fetch>"
+    others = "<filter><condition attribute='recurrencepattern' operator='null'/></filter>"
+    count = f"<fetch aggregate='true'><entity name='asyncoperation'>{attribute}{others}</entity></fetch>"
     assert [row["n"] for row in client.query.fetchxml(count).execute()] == [0]
 
 

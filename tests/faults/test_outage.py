@@ -26,6 +26,8 @@ from adjourn.service import Service
 from adjourn.store.contract import Store
 from adjourn.worker.supervisor import Supervisor
 
+pytestmark = pytest.mark.alone
+
 MODULES = ("tests.support.control_plugins", "tests.support.worker_plugins")
 
 
@@ -103,8 +105,8 @@ def outage(server: Server, tmp_path: Path, seconds: float, how: int) -> None:
 def test_an_outage_of_the_database_rescues_nobody_by_mistake(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: int
 ) -> None:
-    monkeypatch.setattr(config, "WORKER_STALE_SECONDS", 1.0)
-    outage(server, tmp_path, 2.0, how)
+    monkeypatch.setattr(config, "WORKER_STALE_SECONDS", 2.0)
+    outage(server, tmp_path, 4.0, how)
 
 
 @pytest.mark.long

@@ -39,7 +39,7 @@ from adjourn.jobs.model import (
 from adjourn.pipeline.call import Call
 from adjourn.runtime.threads import ThreadRuntime
 from adjourn.service import Service
-from adjourn.store.postgres import PostgresStore
+from adjourn.store.postgres_connections import Begun, Connections
 from adjourn.webapi.app import create_app
 from adjourn.webapi.server import run
 from adjourn.worker import calls
@@ -85,13 +85,12 @@ class _Even(random.Random):
 @contextmanager
 def standing_still(clock: Clock) -> Iterator[None]:
     """Let the clock be that of everything in this process, and of PostgreSQL's transactions."""
-    begin = PostgresStore._begin
+    begin = Connections.begin
 
-    def at_the_moment(store: PostgresStore, text: str) -> Any:
-        connection, _ = begin(store, text)
-        return connection, runtime.now()
+    def at_the_moment(connections: Connections, text: str, *, numbered: bool) -> Begun:
+        return begin(connections, text, numbered=numbered)._replace(now=runtime.now())
 
-    with runtime.use(clock), mock.patch.object(PostgresStore, "_begin", at_the_moment):
+    with runtime.use(clock), mock.patch.object(Connections, "begin", at_the_moment):
         yield
 
 

@@ -28,7 +28,11 @@ def belonging(table: Table, job: UUID) -> dict[str, Any]:
         "createdon": datetime(2026, 1, 1, tzinfo=UTC), "ownerid": Reference("systemuser", ADMINISTRATOR), "statecode": 0,
         "isrecurring": False, "status": 1, "objecttypecode": "account",
     }  # fmt: skip
-    return found | {name: value for name, value in possible.items() if name in table.columns}
+    return found | {
+        name: value
+        for name, value in possible.items()
+        if name in table.columns and table.columns[name].storage != "job"
+    }
 
 
 def rows(service: Service, org: Client, job: UUID) -> list[str]:

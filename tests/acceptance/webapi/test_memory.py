@@ -6,11 +6,14 @@ import socket
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from tests.support.listening import client
 from tests.support.serving import TOKEN as SERVING_TOKEN
 from tests.support.serving import Serving
 
@@ -18,6 +21,7 @@ from adjourn.query import result
 from adjourn.service import Service
 from adjourn.store.contract import Store
 from adjourn.webapi import bodies, server
+from adjourn.webapi.app import create_app
 
 from .conftest import TOKEN, Start
 
@@ -45,6 +49,19 @@ class Sender:
             return self.connection.recv(65_536)
         except ConnectionError:
             return b""
+
+
+@pytest.fixture
+def serve() -> Iterator[Start]:
+    """Starts servers of their own: one that has served other tests has its limits already."""
+    with ExitStack() as opened:
+
+        def start(service: Service) -> httpx.Client:
+            running = server.run(create_app(service, TOKEN), "127.0.0.1", 0)
+            opened.callback(running.stop)
+            return opened.enter_context(client(running.port, TOKEN))
+
+        yield start
 
 
 @pytest.fixture
