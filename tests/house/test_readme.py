@@ -31,7 +31,7 @@ def shell(script: str, folder: Path, **environment: str) -> str:
         capture_output=True,
         text=True,
         timeout=120,
-        env={**os.environ, **environment},
+        env={**os.environ, "COLUMNS": "120", **environment},
     )
     assert result.returncode == 0, f"{script}\n{result.stdout}\n{result.stderr}"
     return result.stdout

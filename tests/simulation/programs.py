@@ -64,11 +64,11 @@ def script(world: World) -> None:
                 world.people.act(service)
         if world.dice.random() < 0.7:
             drain(service)
+        store.close()
     except AdjournError as error:
         # Somebody holds the turn for too long: a script may end with an error.
         if error.status != 503:
             raise
-    store.close()
     world.machine.exit(0)
 
 
