@@ -24,7 +24,7 @@ from adjourn.metadata.privileges import Depth
 from adjourn.operations import chunks
 from adjourn.operations.chunks import Chunk, Item, Progress, failure_of
 from adjourn.operations.task import Task, data_of
-from adjourn.pipeline import bulk_delete, retention, system_jobs
+from adjourn.pipeline import bulk_delete, bulk_delete_rows, retention, system_jobs
 from adjourn.pipeline.bulk_delete import Order
 from adjourn.pipeline.call import Call, Request
 from adjourn.pipeline.context import ASYNCHRONOUS, SYNCHRONOUS
@@ -155,21 +155,21 @@ class BulkDelete:
     def failed(self, chunk: Chunk, item: Item, error: Exception) -> None:
         self._told_of(chunk)
         code, text = failure_of(error)
-        bulk_delete.insert_failure(
+        bulk_delete_rows.insert_failure(
             chunk.unit.tx, self._catalog, self._caller, self._job.id, item.record, item.query, code, text
         )
 
     def keep(self, chunk: Chunk, progress: Progress) -> None:
         self._told_of(chunk)
         index = progress.position[0] if isinstance(progress.position, list) else 0
-        bulk_delete.update_operation(
+        bulk_delete_rows.update_operation(
             chunk.unit.tx, self._catalog, self._job.id, index=index, done=progress.done, failed=progress.failed
         )
 
     def finish(self, chunk: Chunk, progress: Progress) -> None:
         self.keep(chunk, progress)
         if self._schedule is not None:
-            bulk_delete.update_operation(
+            bulk_delete_rows.update_operation(
                 chunk.unit.tx,
                 self._catalog,
                 self._schedule,
@@ -191,18 +191,18 @@ class BulkDelete:
         """A run of a recurring job has a bulkdeleteoperation of its own, made when it has something to tell."""
         if self._job.operation_type != BULK_DELETE_RUN:
             return
-        table, key = self._catalog.table(bulk_delete.TABLE), bulk_delete.operation_id(self._job.id)
-        if not bulk_delete.there(chunk.unit.tx, table, key):
-            bulk_delete.insert_operation(
+        table, key = self._catalog.table(bulk_delete_rows.TABLE), bulk_delete_rows.operation_id(self._job.id)
+        if not bulk_delete_rows.there(chunk.unit.tx, table, key):
+            bulk_delete_rows.insert_operation(
                 chunk.unit.tx, self._catalog, self._caller, self._job.id, self._job.name, self._order, recurring=False
             )
 
     def _notify(self, chunk: Chunk, progress: Progress) -> None:
         for recipient in self._order.recipients:
-            address = bulk_delete.address_of(chunk.unit.tx, self._catalog, chunk.call.caller, recipient)
+            address = bulk_delete_rows.address_of(chunk.unit.tx, self._catalog, chunk.call.caller, recipient)
             if address is None:
                 continue
-            record = bulk_delete.email(
+            record = bulk_delete_rows.email(
                 f"Bulk delete '{self._job.name}' has finished", self.told(progress), address, self._job.id
             )
             try:

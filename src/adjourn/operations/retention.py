@@ -17,7 +17,7 @@ from adjourn.errors import Duplicate
 from adjourn.jobs import queue
 from adjourn.jobs.model import BULK_DELETE, NewJob
 from adjourn.metadata.model import Reference
-from adjourn.pipeline import bulk_delete
+from adjourn.pipeline import bulk_delete, bulk_delete_rows
 from adjourn.pipeline.bootstrap import ROOT_UNIT
 from adjourn.pipeline.registration import NAMESPACE
 from adjourn.query import write
@@ -56,7 +56,7 @@ def ensure(service: Service) -> bool:
             recurrence_start=(tx.now + _FIRST).replace(second=0, microsecond=0),
         )
         queue.insert(tx, [job])
-        bulk_delete.insert_operation(tx, service.catalog, PLATFORM, SCHEDULE_ID, NAME, order, recurring=True)
+        bulk_delete_rows.insert_operation(tx, service.catalog, PLATFORM, SCHEDULE_ID, NAME, order, recurring=True)
         return True
 
     try:

@@ -1,7 +1,7 @@
-"""The messages BulkDelete and BulkDeleteCount: their parameters, the job that they make, and the rows that tell of it.
+"""The messages BulkDelete and BulkDeleteCount: their parameters and the job that they make.
 
 BulkDelete makes a system job of type 13 and, beside it, a `bulkdeleteoperation`. What the job then does stands in
-`operations.bulk_delete`; what it writes of its results is written by the functions below. Its `data` is one JSON object,
+`operations.bulk_delete`; what is written of its results in `bulk_delete_rows`. Its `data` is one JSON object,
 `Order`, with the queries as FetchXML. BulkDeleteCount, adjourn's own, says how many records the same queries find now.
 Source: messages.md, "BulkDelete"; security.md, "Bulk delete"; semantics §8.
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 
@@ -25,23 +25,21 @@ from adjourn.metadata import values
 from adjourn.metadata.model import Catalog, Reference, Table
 from adjourn.metadata.privileges import BULK_DELETE as PRIVILEGE
 from adjourn.metadata.privileges import Depth
-from adjourn.pipeline import access, core, system_jobs, validate
+from adjourn.pipeline import access, bulk_delete_rows, system_jobs, validate
 from adjourn.pipeline.call import Request
 from adjourn.pipeline.prepared import Message, Prepared
-from adjourn.pipeline.record import Record
 from adjourn.query import expression, fetchxml, result, security, write
 from adjourn.query.compile import compile
 from adjourn.query.print_fetchxml import print_fetchxml
 from adjourn.query.resolve import resolve
 from adjourn.query.security import Caller
 from adjourn.query.tree import Attribute, Condition, Filter, Link, Page, Query
-from adjourn.store.contract import Reader, Transaction
+from adjourn.store.contract import Reader
 
 if TYPE_CHECKING:
     from adjourn.pipeline.flow import Flow
 
 NAME, COUNT = "BulkDelete", "BulkDeleteCount"
-TABLE, FAILURE = "bulkdeleteoperation", "bulkdeletefailure"
 REQUIRED = (
     "QuerySet", "JobName", "SendEmailNotification", "ToRecipients", "CCRecipients", "RecurrencePattern", "StartDateTime",
 )  # fmt: skip
@@ -53,11 +51,8 @@ QUERIES_MAX = 100
 RECIPIENTS_MAX = 100
 RUN_NOW_ROWS_MAX = 1_000_000
 """What "Immediately" deletes in one run (semantics §8)."""
-ADDRESSES = {"systemuser": "internalemailaddress", "contact": "emailaddress1", "account": "emailaddress1"}
-"""Who can get an e-mail, and the column of his address."""
 INVALID_RECIPIENT = 0x80048422
 _SYSTEM_JOBS_ONLY = 0x80040203
-_ERROR_CHARACTERS_MAX = 512
 
 
 class Order(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -262,7 +257,7 @@ def make(flow: Flow, order: Order, name: str, start: datetime | None, pattern: s
         postpone_until=start if start is not None and start > now else None,
     )
     queue.insert(flow.tx, [job])
-    insert_operation(flow.tx, flow.catalog, caller, job_id, name, order, recurring=pattern is not None)
+    bulk_delete_rows.insert_operation(flow.tx, flow.catalog, caller, job_id, name, order, recurring=pattern is not None)
     flow.tx.after_commit(flow.pipeline.store.wake)
     return job_id
 
@@ -325,108 +320,13 @@ def _recipients(found: Any, name: str) -> tuple[tuple[str, str], ...]:
     chosen = []
     for item in found:
         reference = item if isinstance(item, Reference) else Reference("systemuser", values.guid(item, name))
-        if reference.table not in ADDRESSES:
+        if reference.table not in bulk_delete_rows.ADDRESSES:
             raise InvalidRequest(
-                f"'{name}' can hold records of {', '.join(ADDRESSES)}, not of '{reference.table}'.",
+                f"'{name}' can hold records of {', '.join(bulk_delete_rows.ADDRESSES)}, not of '{reference.table}'.",
                 code=INVALID_RECIPIENT,
             )
         chosen.append((reference.table, str(reference.id)))
     return tuple(chosen)
-
-
-# What tells of it
-
-
-def operation_id(job_id: UUID) -> UUID:
-    """The key of a job's bulkdeleteoperation: any host finds it without asking."""
-    return uuid5(job_id, TABLE)
-
-
-def insert_operation(
-    tx: Transaction, catalog: Catalog, caller: Caller, job_id: UUID, name: str, order: Order, *, recurring: bool
-) -> None:
-    """The bulkdeleteoperation of a job, with nothing done yet."""
-    table = catalog.table(TABLE)
-    record: dict[str, Any] = {
-        "asyncoperationid": Reference(system_jobs.TABLE, job_id),
-        "name": name,
-        "isrecurring": recurring,
-        "orderedquerysetxml": "\n".join(order.QuerySet),
-        "processingqeindex": 0,
-        "successcount": 0,
-        "failurecount": 0,
-        **_owned(caller),
-        "owningbusinessunit": Reference("businessunit", caller.business_unit_id),
-    }
-    core.complete(table, record, operation_id(job_id), caller, tx.now)
-    _insert(tx, table, record)
-
-
-def there(reader: Reader, table: Table, key: UUID) -> bool:
-    """Whether a row that tells of it is there."""
-    return write.exists(reader, table, key)
-
-
-def update_operation(
-    tx: Transaction, catalog: Catalog, job_id: UUID, *, index: int, done: int, failed: int, added: bool = False
-) -> bool:
-    """Write how far a job is; False if its row is not there. added: the numbers come on top of what stands there."""
-    table, key = catalog.table(TABLE), operation_id(job_id)
-    if added:
-        before = write.fetch(tx, table, key, ("successcount", "failurecount"))
-        if before is None:
-            return False
-        done, failed = done + (before["successcount"] or 0), failed + (before["failurecount"] or 0)
-    changes = {"processingqeindex": index, "successcount": done, "failurecount": failed, "modifiedon": tx.now}
-    return bool(write.update(tx, table, key, changes))
-
-
-def insert_failure(
-    tx: Transaction, catalog: Catalog, caller: Caller, job_id: UUID, record: Reference, index: int, code: int, text: str
-) -> None:
-    """A row that could not be deleted. index: of the query that found it; code: signed."""
-    table = catalog.table(FAILURE)
-    values_: dict[str, Any] = {
-        table.primary_id: runtime.new_id(),
-        "asyncoperationid": Reference(system_jobs.TABLE, job_id),
-        "bulkdeleteoperationid": Reference(TABLE, operation_id(job_id)),
-        "errordescription": text if len(text) <= _ERROR_CHARACTERS_MAX else f"{text[: _ERROR_CHARACTERS_MAX - 1]}…",
-        "errornumber": code,
-        "orderedqueryindex": index,
-        "regardingobjectid": record,
-        "regardingobjectidname": _name(tx, catalog.table(record.table), record.id),
-        "ownerid": Reference("systemuser", caller.user_id),
-        "owninguser": caller.user_id,
-        "owningbusinessunit": caller.business_unit_id,
-    }
-    _insert(tx, table, values_)
-
-
-def address_of(reader: Reader, catalog: Catalog, caller: Caller, recipient: Reference) -> str | None:
-    """Where an e-mail to somebody goes; None where he has no address, is gone, or may not be read by who sends it.
-
-    The e-mail is the caller's and shows the address: his rights may have changed since he named the recipient.
-    """
-    column, table = ADDRESSES[recipient.table], catalog.table(recipient.table)
-    if not access.reaches(reader, catalog, caller, "Read", table, recipient.id):
-        return None
-    row = write.fetch(reader, table, recipient.id, (column,))
-    return row[column] if row is not None else None
-
-
-def email(subject: str, text: str, address: str, job_id: UUID) -> Record:
-    """The e-mail activity that tells somebody how a bulk delete went."""
-    return Record(
-        "email",
-        None,
-        {
-            "subject": subject[:200],
-            "description": text[:2000],
-            "torecipients": address[:500],
-            "directioncode": True,
-            "regardingobjectid": Reference(system_jobs.TABLE, job_id),
-        },
-    )
 
 
 def moment_condition(table: Table, began: datetime) -> tuple[Condition, ...]:
@@ -437,23 +337,6 @@ def moment_condition(table: Table, began: datetime) -> tuple[Condition, ...]:
 def parsed(order: Order, catalog: Catalog) -> tuple[Query, ...]:
     """The queries of a job's order. Raises QueryError when the metadata has changed under it."""
     return tuple(bare(found := fetchxml.parse(text, catalog), catalog.table(found.table)) for text in order.QuerySet)
-
-
-def _name(reader: Reader, table: Table, record_id: UUID) -> str | None:
-    """What people call a row: kept with its failure, so that it can be read when the row has gone after all."""
-    if table.primary_name is None:
-        return None
-    row = write.fetch(reader, table, record_id, (table.primary_name,))
-    return None if row is None or row[table.primary_name] is None else str(row[table.primary_name])
-
-
-def _owned(caller: Caller) -> dict[str, Any]:
-    owner = Reference("systemuser", caller.user_id)
-    return {"ownerid": owner, "owninguser": owner}
-
-
-def _insert(tx: Transaction, table: Table, record: Mapping[str, Any]) -> None:
-    write.insert(tx, table, {name: value for name, value in record.items() if table.columns[name].storage == "row"})
 
 
 ALL = (

@@ -14,7 +14,8 @@ from adjourn import errors
 from adjourn.errors import InvalidRequest
 from adjourn.metadata import values
 from adjourn.metadata.model import Reference
-from adjourn.pipeline.bulk_delete import ADDRESSES, COUNT, NAME
+from adjourn.pipeline.bulk_delete import COUNT, NAME
+from adjourn.pipeline.bulk_delete_rows import ADDRESSES
 from adjourn.service import Service
 from adjourn.webapi.addresses import Addresses
 from adjourn.webapi.exchange import Exchange
