@@ -341,12 +341,6 @@ def running(reader: Reader) -> dict[int, int]:
     return {row[0]: int(row[1]) for row in reader.rows(statements(reader.dialect).per_class, {"state": 2})}
 
 
-def known_files(reader: Reader, file_ids: Sequence[UUID]) -> set[UUID]:
-    """Which of these files a row mentions."""
-    ids = _ids(reader, [str(file_id) for file_id in file_ids])
-    return {UUID(row[0]) for row in reader.rows(statements(reader.dialect).known_files, {"ids": ids})}
-
-
 def _act(tx: Transaction, action: Action, job_id: UUID, by: UUID, until: datetime | None) -> None:
     sql = statements(tx.dialect)
     found = _locked(tx, job_id)

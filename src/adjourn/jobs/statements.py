@@ -84,7 +84,6 @@ class Statements:
     wrong_counts: str
     headless: str
     lost_files: str
-    known_files: str
 
 
 @cache
@@ -368,7 +367,6 @@ def statements(dialect: Dialect) -> Statements:
             "SELECT asyncoperationid, datablobid FROM asyncoperation WHERE datablobid IS NOT NULL AND NOT imported AND NOT EXISTS "
             "(SELECT 1 FROM fileattachment f WHERE f.fileattachmentid = asyncoperation.datablobid)"
         ),
-        known_files=f"SELECT fileattachmentid FROM fileattachment WHERE fileattachmentid {among(':ids', 'uuid')}",
     )
 
 

@@ -43,10 +43,6 @@ def to_regular_expression(pattern: str) -> str:
     return "".join(".*" if part is None else part for part in _parts(pattern))
 
 
-def has_wildcards(pattern: str) -> bool:
-    return any(character in pattern for character in "%_[")
-
-
 def _parts(pattern: str) -> Iterator[str | None]:
     """The pattern's pieces as regular expressions for one character each; None for a `%`."""
     index = 0

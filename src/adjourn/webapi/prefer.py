@@ -45,11 +45,6 @@ class Annotations:
     metadata_version: bool = False
     more: bool = False
 
-    @property
-    def on_rows(self) -> bool:
-        """Whether any of them stands in the rows."""
-        return self.formatted or self.attribute or self.lookup_table or self.navigation
-
 
 NO_ANNOTATIONS = Annotations()
 
