@@ -9,8 +9,6 @@ import socket
 import subprocess
 import sys
 
-import pytest
-
 _CRASH = """
 import structlog
 from adjourn.runtime.logs import configure_logs
@@ -32,7 +30,6 @@ def test_a_traceback_has_no_values_of_variables() -> None:
     assert "secret-token" not in found
 
 
-@pytest.mark.skipif(not hasattr(pty, "openpty"), reason="needs a pseudo-terminal")
 def test_nor_does_one_on_a_terminal() -> None:
     ours, theirs = pty.openpty()
     subprocess.run([sys.executable, "-c", _CRASH], stderr=theirs, check=True)
