@@ -12,6 +12,7 @@ from adjourn import config
 from adjourn.client import Client
 from adjourn.pipeline.call import Call
 from adjourn.pipeline.registration import Registered
+from adjourn.runtime.logs import configure_library_logs
 from adjourn.service import LocalBackend, Service
 from adjourn.worker.inline import drain
 
@@ -24,6 +25,7 @@ class Organization(Client):
     """
 
     def __init__(self, url: str = config.DEFAULT_DATABASE) -> None:
+        configure_library_logs()
         self.service = Service.open(url)
         super().__init__(LocalBackend(self.service, Call(caller=self.service.administrator())))
 

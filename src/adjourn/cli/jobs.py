@@ -82,6 +82,8 @@ def list_jobs(state: str | None, limit: int, database: str) -> None:
     print_table(
         ["job", "name", "type", "status", "created", "started", "completed"],
         [[answer[name] for name in _LIST] for answer in answers],
+        whole=("status",),
+        spare=("type", "completed", "started", "created"),
     )
 
 

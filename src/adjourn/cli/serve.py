@@ -24,6 +24,7 @@ from adjourn.worker.supervisor import Supervisor
 
 log = structlog.get_logger("adjourn.serve")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_DEMO = "adjourn.demo.plugins"
 TOKEN_VARIABLE = "ADJOURN_ADMIN_TOKEN"
 
 
@@ -85,11 +86,12 @@ def serve(
         token, where = _token(database)
         modules = list(plugins)
         if demo:
-            modules.insert(0, "adjourn.demo.plugins")
+            modules.insert(0, _DEMO)
         for module in modules:
             registered = service.register(module)
             click.echo(f"registered {module}: {registered.steps} steps, {registered.messages} messages")
-            for line in registered.advice:
+            # The demo keeps its jobs on purpose: there is something to look at.
+            for line in registered.advice if module != _DEMO else ():
                 click.echo(f"  advice: {line}")
         app = create_app(service, token, issuer=accepted, protection=Protection(limits) if protected else None)
         server = run(app, *http)

@@ -1,9 +1,10 @@
-"""Logs as one line each on standard error; JSON when it is not a terminal."""
+"""Logs: of our own commands as one line each on standard error; in somebody else's program as Python's logging wants it."""
 
 from __future__ import annotations
 
 import logging
 import sys
+from typing import Any
 
 import structlog
 
@@ -27,3 +28,31 @@ def configure_logs(level: int = logging.INFO) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def configure_library_logs() -> None:
+    """Give what is logged in somebody else's program to `logging`, under the loggers `adjourn.…`.
+
+    So nothing is printed to his standard output, warnings reach standard error by default, and his own configuration of
+    logging decides about the rest. A structlog that he has configured himself stays as it is.
+    """
+    if structlog.is_configured():
+        return
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.filter_by_level,
+            structlog.processors.format_exc_info,
+            _sentence,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _sentence(logger: Any, method: str, event: structlog.typing.EventDict) -> str:
+    """The event's text with its values behind it."""
+    said, traceback = event.pop("event"), event.pop("exception", None)
+    values = " ".join(f"{name}={value!r}" for name, value in event.items())
+    return "".join((said, f" ({values})" if values else "", f"\n{traceback}" if traceback else ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,21 @@ def test_a_listed_job_can_be_explained(database: str, columns: str) -> None:
     listed = CliRunner(env={"COLUMNS": columns}).invoke(command, ("jobs", "list", "--database", database)).output
     job = listed.splitlines()[2].split()[0]
     assert run("jobs", "why", job, "--database", database).exit_code == 0, listed
+
+
+@pytest.mark.parametrize(("columns", "missing"), [("80", "type, completed, started"), ("100", "type"), ("120", None)])
+def test_a_narrow_list_of_jobs_leaves_out_columns_rather_than_half_of_a_status(
+    database: str, columns: str, missing: str | None
+) -> None:
+    until = datetime(2031, 1, 2, 3, 4, 5, tzinfo=UTC)
+    with adjourn.Organization(database) as org:
+        org.enqueue(Request("WhoAmI"), postpone_until=until)
+    listed = CliRunner(env={"COLUMNS": columns}).invoke(command, ("jobs", "list", "--database", database)).output
+    lines = listed.splitlines()
+    assert all(len(line) <= int(columns) for line in lines), listed
+    assert "Waiting" in lines[2].split(), "a status is never cut"
+    assert lines[-1] == ("1 row" if missing is None else f"1 row; a wider terminal shows {missing} too")
+    assert "created" in lines[0]
 
 
 @pytest.mark.parametrize(

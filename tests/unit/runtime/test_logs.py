@@ -8,6 +8,9 @@ import pty
 import socket
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 _CRASH = """
 import structlog
@@ -55,3 +58,30 @@ def test_an_executor_s_traceback_has_none_either() -> None:
     line = json.loads(ran.stderr)
     assert line["exception"][0]["exc_type"] == "BrokenPipeError"
     assert not any("locals" in frame for frame in line["exception"][0]["frames"])
+
+
+_OPENED = """
+import logging, sys, structlog, adjourn
+if "configured" in sys.argv:
+    logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
+with adjourn.Organization(f"sqlite:///{sys.argv[1]}/jobs.db"):
+    structlog.get_logger("adjourn.store").info("a unit held the writer", seconds=1.5)
+    structlog.get_logger("adjourn.worker").warning("a turn failed", error="no room")
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "a turn failed (error='no room')\n"),
+        (
+            ("configured",),
+            "adjourn.store INFO a unit held the writer (seconds=1.5)\nadjourn.worker WARNING a turn failed (error='no room')\n",
+        ),
+    ],
+    ids=["by default", "as it configures logging"],
+)
+def test_somebody_else_s_program_decides_what_is_logged(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    asked = [sys.executable, "-c", _OPENED, str(tmp_path), *arguments]
+    ran = subprocess.run(asked, capture_output=True, text=True, check=True)
+    assert (ran.stdout, ran.stderr) == ("", said)
