@@ -1,4 +1,4 @@
-"""`python -m benchmarks [name…]`: run all benchmarks, or those named, and write docs/performance.md (when all were run)."""
+"""`python -m benchmarks [name…]`: run all benchmarks, or those named, and write docs/performance.md and its picture (when all were run)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks import bulk, drain, enqueue, http, latency, queries, waiting
 from benchmarks.measure import HEADER, Figure
+from benchmarks.picture import picture
 
 ALL = {
     "enqueue": enqueue.figures,
@@ -21,10 +22,13 @@ ALL = {
     "bulk": bulk.figures,
 }
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
+PICTURE = DOCUMENT.with_suffix(".svg")
 PREFACE = """# Performance
 
 Written by `make bench`. Each figure stands beside a yardstick that was measured in the same run, because absolute times say little on
 machines that are shared: compare the ratio. Every write is durable: SQLite with synchronous=FULL, PostgreSQL with its defaults.
+
+![How much of its limit each figure uses](performance.svg)
 
 """
 
@@ -43,6 +47,7 @@ def main(names: list[str]) -> None:
     if not names:
         table = "\n".join([HEADER, *(figure.row() for figure in figures)])
         where = f"Measured with Python {platform.python_version()} on {platform.system()} {platform.machine()}, two cores.\n"
+        PICTURE.write_text(picture(figures))
         DOCUMENT.write_text(f"{PREFACE}{table}\n\n{where}")
 
 

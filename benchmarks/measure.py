@@ -26,12 +26,12 @@ class Figure:
     spread: str = ""
 
     def row(self) -> str:
-        against = "" if self.yardstick_value is None else f"{self.yardstick_value:,.4g}"
+        against = "" if self.yardstick_value is None else said(self.yardstick_value)
         ratio = "" if not self.yardstick_value else f"{self.value / self.yardstick_value:.2f}"
         verdict = {True: "yes", False: "**no**", None: ""}[self.met]
         cells = (
             self.name,
-            f"{self.value:,.4g} {self.unit}",
+            f"{said(self.value)} {self.unit}",
             self.yardstick,
             against,
             ratio,
@@ -48,13 +48,18 @@ HEADER = (
 )
 
 
+def said(value: float) -> str:
+    """A number with four significant digits, as people write it."""
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.4g}"
+
+
 def paired(ours: Callable[[], float], theirs: Callable[[], float], rounds: int = 3) -> tuple[float, float, str]:
     """Medians of alternating rounds, so that noise falls on both; and our spread."""
     mine, other = [], []
     for _ in range(rounds):
         mine.append(ours())
         other.append(theirs())
-    return statistics.median(mine), statistics.median(other), f"{min(mine):,.4g} to {max(mine):,.4g}"
+    return statistics.median(mine), statistics.median(other), f"{said(min(mine))} to {said(max(mine))}"
 
 
 def percentile(found: list[float], part: float) -> float:
