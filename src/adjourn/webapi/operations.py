@@ -38,7 +38,7 @@ from adjourn.webapi.url import Segment
 
 _DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 FUNCTIONS = {**ORGANIZATION_FUNCTIONS, explain_job.NAME: explain_job.FUNCTION}
-"""By name: the parameters, and what answers."""
+"""By name: the parameters, each of them required, and what answers."""
 CREATE_ENTITIES = "CreateEntities"
 METADATA_CHANGES = "RetrieveMetadataChanges"
 _QUOTED = re.compile(r"'((?:[^']|'')*)'")
@@ -93,6 +93,9 @@ def call_function(exchange: Exchange, service: Service, segment: Segment) -> Ans
                 raise InvalidRequest(
                     f"Function '{segment.name}' has no parameter '{name[:100]}'.{nearest(name, accepted)}"
                 )
+        for name in accepted:
+            if arguments.get(name) is None:  # an alias that is never given is null
+                raise InvalidRequest(f"Function '{segment.name}' needs parameter '{name}'.")
         return _response(exchange, segment.name, function(exchange, service, arguments))
     info = service.messages().get(segment.name)
     if info is not None and info.function and info.table is None:
@@ -206,9 +209,9 @@ def no_resource(exchange: Exchange) -> Answer:
 def _execute_async(parameters: Mapping[str, Any], exchange: Exchange, service: Service) -> dict[str, Any]:
     """The JSON parameters of ExecuteAsync as the service wants them."""
     found = dict(parameters)
-    name = found.get("MessageName")
-    if name is not None and not isinstance(name, str):
-        raise InvalidRequest("Parameter 'MessageName' must be a text.")
+    for name in ("MessageName", "DependencyToken", "RecurrencePattern"):
+        if not isinstance(found.get(name), str | None):
+            raise InvalidRequest(f"Parameter '{name}' must be a text, found {values.shown(found[name])}.")
     inputs = found.get("InputParameters")
     if inputs is not None and not isinstance(inputs, dict):
         raise InvalidRequest("Parameter 'InputParameters' must be a JSON object.")
