@@ -16,6 +16,7 @@ import msgspec
 from adjourn.errors import InvalidRequest, nearest
 from adjourn.metadata import values
 from adjourn.metadata.model import Reference, Table
+from adjourn.pipeline import unserved
 from adjourn.pipeline.call import Request
 from adjourn.pipeline.handlers import RECORD, RECORDS
 from adjourn.pipeline.record import Record
@@ -103,6 +104,7 @@ def call_function(exchange: Exchange, service: Service, segment: Segment) -> Ans
         return answered(exchange, service, info.name, answer)
     if segment.name in names(service):
         return no_resource(exchange)
+    unserved.refuse_message(segment.name)
     return None
 
 
@@ -111,6 +113,7 @@ def call_action(exchange: Exchange, service: Service, segment: Segment) -> Answe
     name = segment.name
     info = service.messages().get(name)
     if name not in names(service):
+        unserved.refuse_message(name)
         return None
     if name in FUNCTIONS or name == METADATA_CHANGES or (info is not None and info.function):
         return no_resource(exchange)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.acceptance.webapi import facts_addresses, facts_fetchxml, facts_queries, facts_writing
+from tests.acceptance.webapi import facts_addresses, facts_batch, facts_fetchxml, facts_queries, facts_writing
 from tests.acceptance.webapi.facts import Fact
 
 from adjourn import config
@@ -40,7 +40,8 @@ class Place:
         if isinstance(body, dict):
             body = json.loads(self.filled(json.dumps(body)))
             return self.http.request(method, self.filled(address), headers=fact.headers, json=body)
-        return self.http.request(method, self.filled(address), headers=fact.headers, content=body)
+        content = self.filled(body) if isinstance(body, str) else body
+        return self.http.request(method, self.filled(address), headers=fact.headers, content=content)
 
     def filled(self, text: str) -> str:
         for name, found in self.names.items():
@@ -82,7 +83,13 @@ def place(_sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     service.close()
 
 
-SECTIONS = facts_addresses.SECTIONS | facts_queries.SECTIONS | facts_fetchxml.SECTIONS | facts_writing.SECTIONS
+SECTIONS = (
+    facts_addresses.SECTIONS
+    | facts_queries.SECTIONS
+    | facts_fetchxml.SECTIONS
+    | facts_batch.SECTIONS
+    | facts_writing.SECTIONS
+)
 
 
 @pytest.mark.parametrize(
