@@ -46,12 +46,20 @@ def create(name: str, number: str = "1", more: str = "") -> str:
 BIND = r',"parentaccountid@odata.bind":"$1"'
 SENDING = (
     batch("a part is answered in a part", (part(GET_ONE),), 200, (CONTOSO, r"HTTP/1\.1 200 OK\r\n")),
-    batch("the boundary may stand without quotes", (part(GET_ONE),), 200, (CONTOSO,), kind="multipart/mixed; boundary=batch_x"),
+    batch(
+        "the boundary may stand without quotes",
+        (part(GET_ONE),),
+        200,
+        (CONTOSO,),
+        kind="multipart/mixed; boundary=batch_x",
+    ),
     batch("LF only is read too, where Dataverse refuses it", (part(GET_ONE),), 200, (CONTOSO,), line_end="\n"),
     batch("the answer's lines end in CRLF even then", (part(GET_ONE),), 200, (), (r"[^\r]\n",), line_end="\n"),
     batch("an absolute address", (part("GET {root}accounts({contoso})?$select=name"),), 200, (CONTOSO,)),
     batch("a rooted address", (part("GET /api/data/v9.2/accounts({contoso})?$select=name"),), 200, (CONTOSO,)),
-    batch("an address of another version", (part("GET /api/data/v9.0/accounts({contoso})?$select=name"),), 200, (CONTOSO,)),
+    batch(
+        "an address of another version", (part("GET /api/data/v9.0/accounts({contoso})?$select=name"),), 200, (CONTOSO,)
+    ),
     batch("blanks in an address", (part("GET accounts?$select=name&$filter=name eq 'Contoso'"),), 200, (CONTOSO,)),
     batch("the same, encoded", (part("GET accounts?%24select=name&%24filter=name+eq+%27Contoso%27"),), 200, (CONTOSO,)),
     batch("blank lines after a part's headers", (part(GET_ONE).replace("\n\nGET", "\n\n\n\nGET"),), 200, (CONTOSO,)),
@@ -63,17 +71,36 @@ SENDING = (
     ),
     batch(
         "a long address",
-        (part("GET accounts?$select=name&$filter=name eq 'Contoso'" + " or name eq 'xxxxxxxxxxxxxxxxxxxx'" * 490 + " " * 30_000),),
+        (
+            part(
+                "GET accounts?$select=name&$filter=name eq 'Contoso'"
+                + " or name eq 'xxxxxxxxxxxxxxxxxxxx'" * 490
+                + " " * 30_000
+            ),
+        ),
         200,
         (CONTOSO,),
     ),
-    batch("an address that is too long", (part("GET accounts?$select=name&$filter=name eq '" + "x" * 66_000 + "'"),), 400, (r"HTTP/1\.1 414",)),
+    batch(
+        "an address that is too long",
+        (part("GET accounts?$select=name&$filter=name eq '" + "x" * 66_000 + "'"),),
+        400,
+        (r"HTTP/1\.1 414",),
+    ),
     Fact("no boundary", "POST $batch", 400, ("0x80048d19",), (), {"Content-Type": "multipart/mixed"}, "--x--\r\n"),
-    Fact("another type", "POST $batch", 400, ("0x80048d19", "multipart/mixed"), (), {"Content-Type": "application/json"}, "{}"),
+    Fact(
+        "another type",
+        "POST $batch",
+        400,
+        ("0x80048d19", "multipart/mixed"),
+        (),
+        {"Content-Type": "application/json"},
+        "{}",
+    ),
     batch("1,001 requests", (part(GET_ONE),) * 1001, 400, ("1,?000",)),
     batch("no batch in a batch", (part("POST $batch", "x"),), 400, (r"HTTP/1\.1 400", "batch")),
     batch("reads stand outside change sets", (changes(part(GET_ONE, content_id="1")),), 400, ("GET",)),
-)  # fmt: skip
+)
 CHANGE_SETS = (
     batch(
         "a change set is answered by one",
@@ -87,8 +114,18 @@ CHANGE_SETS = (
             r"\nOData-EntityId: {root}accounts\([0-9a-f-]{36}\)\r\n",
         ),
     ),
-    batch("its boundary may stand without quotes", (changes(create("A"), boundary="changeset_y"),), 200, (r"HTTP/1\.1 204",)),
-    batch("$1 as the value of a bind", (changes(create("Parent"), create("Child", "2", BIND)),), 200, (r"\nContent-ID: 2",)),
+    batch(
+        "its boundary may stand without quotes",
+        (changes(create("A"), boundary="changeset_y"),),
+        200,
+        (r"HTTP/1\.1 204",),
+    ),
+    batch(
+        "$1 as the value of a bind",
+        (changes(create("Parent"), create("Child", "2", BIND)),),
+        200,
+        (r"\nContent-ID: 2",),
+    ),
     batch(
         "$1 as an address",
         (changes(create("Named"), part("PATCH $1", '{"telephone1":"7"}', content_id="2")),),
@@ -120,7 +157,7 @@ CHANGE_SETS = (
         (r"HTTP/1\.1 204",),
     ),
     Fact("and it left nothing", "GET accounts?$filter=name eq 'Half'", 200, (r'"value":\[\]',)),
-)  # fmt: skip
+)
 FAILING = (
     batch(
         "the first failure ends a batch, which fails as a whole",

@@ -15,11 +15,20 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.acceptance.webapi import facts_addresses, facts_batch, facts_fetchxml, facts_queries, facts_writing
+from tests.acceptance.webapi import (
+    facts_addresses,
+    facts_batch,
+    facts_fetchxml,
+    facts_limits,
+    facts_queries,
+    facts_writing,
+)
 from tests.acceptance.webapi.facts import Fact
+from tests.support import roles
 
 from adjourn import config
 from adjourn.pipeline.call import Call
+from adjourn.query import access_tokens
 from adjourn.service import Service
 from adjourn.webapi.app import create_app
 from adjourn.webapi.server import run
@@ -37,11 +46,12 @@ class Place:
     def ask(self, fact: Fact) -> httpx.Response:
         method, _, address = fact.request.partition(" ")
         body = fact.body
+        headers = {name: self.filled(value) for name, value in fact.headers.items()}
         if isinstance(body, dict):
             body = json.loads(self.filled(json.dumps(body)))
-            return self.http.request(method, self.filled(address), headers=fact.headers, json=body)
+            return self.http.request(method, self.filled(address), headers=headers, json=body)
         content = self.filled(body) if isinstance(body, str) else body
-        return self.http.request(method, self.filled(address), headers=fact.headers, content=content)
+        return self.http.request(method, self.filled(address), headers=headers, content=content)
 
     def filled(self, text: str) -> str:
         for name, found in self.names.items():
@@ -68,6 +78,9 @@ def place(_sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     )
     fabrikam = org.create("account", {"name": "Fabrikam", "parentaccountid": ("account", contoso)})
     org.create("task", {"subject": "Call", "regardingobjectid": ("account", contoso)})
+    workflow = org.create("workflow", {"name": "a draft"})
+    clerk = roles.user(org, "clerk")
+    token, _ = service.store.write(lambda tx: access_tokens.create(tx, clerk, "test", None))
     server = run(create_app(service, TOKEN), "127.0.0.1", 0)
     with httpx.Client(
         base_url=f"http://127.0.0.1:{server.port}/api/data/v9.2/",
@@ -77,7 +90,8 @@ def place(_sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         yield Place(
             http,
             {"contoso": str(contoso), "fabrikam": str(fabrikam), "joe": str(joe), "nobody": str(config.ORGANIZATION_ID),
-             "root": str(http.base_url)},
+             "root": str(http.base_url), "origin": str(http.base_url).partition("/api/")[0], "workflow": str(workflow),
+             "admin": config.ADMIN_USER_ID, "token": token},
         )  # fmt: skip
     server.stop()
     service.close()
@@ -88,6 +102,7 @@ SECTIONS = (
     | facts_queries.SECTIONS
     | facts_fetchxml.SECTIONS
     | facts_batch.SECTIONS
+    | facts_limits.SECTIONS
     | facts_writing.SECTIONS
 )
 
