@@ -18,6 +18,7 @@ import pytest
 from tests.acceptance.webapi import (
     facts_addresses,
     facts_batch,
+    facts_clients,
     facts_fetchxml,
     facts_limits,
     facts_queries,
@@ -103,6 +104,7 @@ SECTIONS = (
     | facts_fetchxml.SECTIONS
     | facts_batch.SECTIONS
     | facts_limits.SECTIONS
+    | facts_clients.SECTIONS
     | facts_writing.SECTIONS
 )
 
