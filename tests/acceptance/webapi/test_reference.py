@@ -21,6 +21,7 @@ from tests.acceptance.webapi import (
     facts_clients,
     facts_fetchxml,
     facts_limits,
+    facts_operators,
     facts_queries,
     facts_writing,
 )
@@ -105,6 +106,7 @@ SECTIONS = (
     | facts_batch.SECTIONS
     | facts_limits.SECTIONS
     | facts_clients.SECTIONS
+    | facts_operators.SECTIONS
     | facts_writing.SECTIONS
 )
 
