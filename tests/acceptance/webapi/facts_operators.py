@@ -158,10 +158,10 @@ REFUSED = (
     *(
         Fact(
             f"{name} of a date without a time of day",
-            "GET organizations?fetchXml=<fetch><entity name='organization'><attribute name='name'/><filter>"
-            f"<condition attribute='fiscalcalendarstart' operator='{name}' value='1'/></filter></entity></fetch>",
+            "GET contacts?fetchXml=<fetch><entity name='contact'><attribute name='fullname'/><filter>"
+            f"<condition attribute='birthdate' operator='{name}' value='1'/></filter></entity></fetch>",
             400,
-            ("0x8004", "fiscalcalendarstart"),
+            ("0x8004", "birthdate"),
         )
         for name in ("last-x-hours", "next-x-hours", "olderthan-x-hours", "olderthan-x-minutes")
     ),
@@ -203,7 +203,7 @@ REFUSED = (
         "the column is a quoted text",
         f"GET accounts?$filter={CRM}.Today(PropertyName=createdon)",
         400,
-        ("PropertyName",),
+        ("expected a value, found 'createdon'",),
     ),
     Fact(
         "full-text search is not there",

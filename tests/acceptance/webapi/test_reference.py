@@ -19,6 +19,7 @@ from tests.acceptance.webapi import (
     facts_addresses,
     facts_batch,
     facts_clients,
+    facts_fetching,
     facts_fetchxml,
     facts_limits,
     facts_operators,
@@ -106,6 +107,7 @@ SECTIONS = (
     | facts_batch.SECTIONS
     | facts_limits.SECTIONS
     | facts_clients.SECTIONS
+    | facts_fetching.SECTIONS
     | facts_operators.SECTIONS
     | facts_writing.SECTIONS
 )
