@@ -59,7 +59,12 @@ PAGES = (
         headers=ONE | {"Host": "adjourn.example:81"},
     ),
     Fact("a page size beside $top", "GET accounts?$top=2&$select=name", 200, ("nextLink",), headers=ONE),
-    Fact("the count of all rows beside $top", "GET accounts?$top=1&$count=true", 200, (r'"@odata\.count":[2-9]',)),
+    Fact(
+        "the count of all rows beside $top",
+        "GET accounts?$top=1&$count=true",
+        200,
+        (r'"@odata\.count":([2-9]|[1-9][0-9])',),
+    ),
     Fact("a count is text", "GET accounts/$count", 200, ("Content-Type: text/plain", r"\d+$")),
     Fact("an option with %24", "GET accounts?%24select=name&%24filter=name%20eq%20'Contoso'", 200, ("Contoso",)),
     Fact("blanks as +", "GET accounts?$select=name&$filter=name+eq+'Contoso'", 200, ("Contoso",)),

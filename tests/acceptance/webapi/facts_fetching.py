@@ -73,7 +73,7 @@ PAGES = (
         NAME,
         200,
         (
-            f'"@{CRM}.totalrecordcount":[2-9]',
+            f'"@{CRM}.totalrecordcount":([2-9]|[1-9][0-9])',
             f'"@{CRM}.totalrecordcountlimitexceeded":false',
             f'"@{CRM}.globalmetadataversion":"\\d+"',
         ),
@@ -84,7 +84,7 @@ PAGES = (
         "$count=true beside it",
         "GET accounts?fetchXml=<fetch count='1'><entity name='account'/></fetch>&$count=true",
         200,
-        (r'"@odata\.count":[2-9]',),
+        (r'"@odata\.count":([2-9]|[1-9][0-9])',),
     ),
     Fact("$count beside it is refused", "GET accounts/$count?fetchXml=<fetch><entity name='account'/></fetch>", 400),
     Fact(
@@ -97,7 +97,7 @@ PAGES = (
     ),
     Fact(
         "a cookie of another page does not help: the page is found by its number",
-        after(ENCODED_ONCE, 9),
+        after(ENCODED_ONCE, 900),
         200,
         ('"value":\\[\\]',),
     ),
@@ -110,7 +110,7 @@ PAGES = (
     ),
 )
 ROWS = (
-    fact("nulls are left out", "<attribute name='telephone1'/>", 200, ('"accountid"',), ('"telephone1',)),
+    fact("nulls are left out", "<attribute name='fax'/>", 200, ('"accountid"',), ('"fax',)),
     fact("a lookup by its value", "<attribute name='primarycontactid'/>", 200, ('"_primarycontactid_value":"{joe}"',)),
     fact(
         "a linked column by its link's alias, with its name",
@@ -305,7 +305,8 @@ SPECIFICATION = (
     jobs(
         "groups with a count called count, in its order",
         "<fetch aggregate='true'><entity name='asyncoperation'><attribute name='statecode' groupby='true' alias='statecode'/>"
-        "<attribute name='statuscode' groupby='true' alias='statuscode'/><attribute name='operationtype' groupby='true' alias='operationtype'/>"
+        "<attribute name='statuscode' groupby='true' alias='statuscode'/>"
+        "<attribute name='operationtype' groupby='true' alias='operationtype'/>"
         "<attribute name='asyncoperationid' aggregate='count' alias='count'/><order alias='count' descending='true'/></entity></fetch>",
     ),
     *(
