@@ -1,7 +1,7 @@
 """The facts of the Web API's reference, section by section: one request each, with what its answer must say.
 
-A row is (what must hold, request, status, what the answer holds). Requests name records by {contoso}, {fabrikam}, {joe} and
-{job}. What has a module of its own (expand, batch, paging, files, metadata, lambdas, keys) is proved there in depth.
+A row is (what must hold, request, status, what the answer holds). Requests name records by {contoso}, {fabrikam}, {joe}, {workflow},
+the service by {root} and {origin}. What has a module of its own (expand, batch, paging, files, metadata, lambdas, keys) is proved there in depth.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 import pytest
@@ -27,7 +26,8 @@ from tests.acceptance.webapi import (
     facts_writing,
 )
 from tests.acceptance.webapi.facts import Fact
-from tests.support import roles
+from tests.conftest import DIALECTS
+from tests.support import postgres, roles
 
 from adjourn import config
 from adjourn.pipeline.call import Call
@@ -62,11 +62,22 @@ class Place:
         return text
 
 
-@pytest.fixture(scope="module")
-def place(_sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    path = tmp_path_factory.mktemp("reference") / "adjourn.db"
-    shutil.copyfile(_sqlite_template, path)
-    service = Service.open(f"sqlite:///{path}")
+@pytest.fixture(scope="module", params=DIALECTS)
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """One organization for all facts of a store: they are many, and each reads more than it writes."""
+    if request.param == "sqlite":
+        path = tmp_path_factory.mktemp("reference") / "adjourn.db"
+        shutil.copyfile(request.getfixturevalue("_sqlite_template"), path)
+        yield from _served(f"sqlite:///{path}")
+        return
+    cluster = postgres.cluster()
+    name = cluster.create(template=request.getfixturevalue("_postgres_template"))
+    yield from _served(cluster.url_of(name))
+    cluster.drop(name)
+
+
+def _served(url: str) -> Iterator[Place]:
+    service = Service.open(url)
     org = service.client(Call(caller=service.administrator()))
     joe = org.create("contact", {"firstname": "Joe", "lastname": "O'Brien"})
     contoso = org.create(
