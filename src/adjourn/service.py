@@ -409,6 +409,9 @@ class Service:
         found = self.registry.refresh().messages.get(inner.message)
         if found is not None:
             handlers.Handler.of(handler_of(resolve(found.module, found.function))).check(inner.parameters, found.name)
+        elif inner.message in MESSAGES:
+            # What its run would refuse is refused now; the run checks it again, by the tables of then.
+            MESSAGES[inner.message].prepare(self.catalog, inner)
         return self.enqueue([(inner, options)], call)[0]
 
     def _register(self, declared: Message[..., Any], call: Call) -> None:

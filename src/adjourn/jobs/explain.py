@@ -35,11 +35,17 @@ def examine(reader: Reader) -> list[str]:
 
 
 def why(
-    reader: Reader, job_id: UUID, store: Store | None = None, may_see: Callable[[UUID], bool] = lambda job: True
+    reader: Reader,
+    job_id: UUID,
+    store: Store | None = None,
+    may_see: Callable[[UUID], bool] = lambda job: True,
+    *,
+    sees_all: bool = True,
 ) -> str:
     """A sentence on what a job is doing or waiting for, naming the job, moment, person or limit. Raises NotFound.
 
-    store: to say also where its worker is, and which step holds the writer. may_see: whether another job may be named.
+    store: to say also where its worker is, and what holds the writer. may_see: whether another job may be named. sees_all: whether
+    any may, and so what holds the writer. How many are ahead and running is told to everybody who waits.
     """
     sql = statements(reader.dialect)
     rows = reader.rows(sql.why, {"id": str(job_id)})
@@ -54,12 +60,12 @@ def why(
         run = f" It is a run of the schedule {schedule[0]} '{schedule[1]}'."
     match STATE_OF[status]:
         case State.READY:
-            return _ready(reader, job) + run + _held_up(store)
+            return _ready(reader, job) + run + _held_up(store, sees_all=sees_all)
         case State.COMPLETED:
             text = f": {job.friendly.rstrip('.')}" if job.friendly else ""
             return f"It is {LABELS[status]} since {shown(job.completed)}{text}.{run}"
         case State.LOCKED:
-            return _locked(reader, job, status, store) + run + _held_up(store)
+            return _locked(reader, job, status, store) + run + _held_up(store, sees_all=sees_all)
     return (_blocked(reader, job, may_see) if job.blocked else _waiting(reader, job)) + run
 
 
@@ -186,6 +192,10 @@ def _person(reader: Reader, job: _Standing) -> str:
     return (rows[0][0] if rows else None) or f"user {job.person}"
 
 
-def _held_up(store: Store | None) -> str:
+def _held_up(store: Store | None, *, sees_all: bool) -> str:
     holder = store.holder(config.STEP_SLOW_SECONDS) if store is not None else None
-    return f" Everything that writes is held up: '{holder}' holds the database's writer." if holder else ""
+    if not holder:
+        return ""
+    # The label of a unit may be the name of somebody's job.
+    what = f"'{holder}'" if sees_all else "another operation"
+    return f" Everything that writes is held up: {what} holds the database's writer."

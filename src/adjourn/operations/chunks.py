@@ -217,7 +217,7 @@ class _Run:
         progress = msgspec.structs.replace(self._progress)
         worked, seconds = 0, 0.0
         self._waited_for = False
-        with self._service.pipeline.transaction(f"{self._job.name}, a chunk of a long job") as unit:
+        with self._service.pipeline.transaction(f"job {self._job.id}, a chunk of long work") as unit:
             chunk = self._opened(unit)
             began = runtime.monotonic()
             if refused is not None:
@@ -276,7 +276,7 @@ class _Run:
 
     def _finish(self) -> None:
         progress = msgspec.structs.replace(self._progress, finished=True)
-        with self._service.pipeline.transaction(f"{self._job.name}, the end of a long job") as unit:
+        with self._service.pipeline.transaction(f"job {self._job.id}, the end of long work") as unit:
             chunk = self._opened(unit)
             self._operation.finish(chunk, progress)
             self._keep(chunk, progress)

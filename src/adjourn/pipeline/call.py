@@ -38,6 +38,7 @@ class Call:
     bypassed: the modes of steps that do not run, as an administrator asked.
     read_only: the function of one's own that this call is made in; it may not write.
     leaving: asked by long work between its parts: whether whoever runs it wants it to let go.
+    registering: the registration's own writing of rows, which alone may name a module that hosts import.
     """
 
     caller: Caller
@@ -52,3 +53,4 @@ class Call:
     read_only: str | None = None
     shared_variables: Mapping[str, Any] = field(default_factory=dict)
     leaving: Callable[[], bool] = field(default=_never, compare=False, repr=False)
+    registering: bool = False

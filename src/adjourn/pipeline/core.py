@@ -16,7 +16,7 @@ from uuid import UUID
 from adjourn import config, errors, runtime
 from adjourn.errors import ConcurrencyMismatch, Duplicate, InvalidRequest, NotSupported
 from adjourn.metadata.model import Catalog, ColumnType, ManyToMany, Reference, Relationship, Table
-from adjourn.pipeline import access
+from adjourn.pipeline import access, unserved
 from adjourn.pipeline.read import not_found
 from adjourn.pipeline.record import Record
 from adjourn.query import files, write
@@ -51,6 +51,7 @@ def create(tx: Transaction, operation: Operation, target: Record) -> UUID:
     Raises Duplicate if the id is taken, NotFound if a lookup points nowhere.
     """
     table = operation.catalog.table(target.table)
+    unserved.check_create(table.logical)
     record_id = target.id or target.get(table.primary_id) or runtime.new_id()
     if write.exists(tx, table, record_id):
         raise Duplicate(f"A record with matching key values already exists: {table.logical} {record_id}.")
@@ -250,6 +251,7 @@ def _set_state(
             f"State code {new_state} with status code {new_status} is not valid for {table.logical}. Valid: {pairs}.",
             code=errors.STATE_PAIR_INVALID,
         )
+    unserved.check_state(table.logical, int(new_state), chosen.value)
     values["statecode"], values["statuscode"] = new_state, new_status
 
 

@@ -36,7 +36,7 @@ def _prepare_create(catalog: Catalog, request: Request) -> Prepared:
 
 def _perform_create(flow: Flow) -> dict[str, Any]:
     target: Record = flow.inputs["Target"]
-    step_rules.check(flow.tx, flow.catalog, target, before=None)
+    step_rules.check(flow.tx, flow.catalog, target, before=None, registering=flow.call.registering)
     return {"id": core.create(flow.tx, flow.operation, target)}
 
 
@@ -64,7 +64,7 @@ def _perform_update(flow: Flow) -> dict[str, Any]:
         flow.tx.after_commit(flow.pipeline.store.wake)
         return {}
     before = flow.before()
-    step_rules.check(flow.tx, flow.catalog, target, before=before)
+    step_rules.check(flow.tx, flow.catalog, target, before=before, registering=flow.call.registering)
     core.update(flow.tx, flow.operation, target, before, flow.call.if_match)
     return {}
 

@@ -122,6 +122,7 @@ class _Registration:
             correlation_id=call.correlation_id,
             correlation_updated=call.correlation_updated,
             transaction=tx,
+            registering=True,
         )
         self._module = module
 

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from adjourn import errors
 from adjourn.errors import InvalidRequest, NotFound
+from adjourn.metadata import values
 from adjourn.metadata.model import Catalog, Reference
 from adjourn.metadata.privileges import Depth, Privilege
 from adjourn.pipeline import access, role_rules, stock_roles, validate
@@ -197,7 +198,7 @@ def _privilege(known: Mapping[str, Privilege], item: Mapping[str, Any]) -> tuple
 
 
 def _known(known: Mapping[str, Privilege], given: Any) -> Privilege:
-    found = known.get(str(given).lower())
+    found = known.get(str(values.guid(given, "PrivilegeId")))
     if found is None:
-        raise NotFound(f"privilege With Id = {str(given)[:60]} Does Not Exist")
+        raise NotFound(f"privilege With Id = {given} Does Not Exist")
     return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from adjourn.errors import InvalidRequest, nearest
+from adjourn.errors import InvalidRequest, NotSupported, nearest
 from adjourn.metadata.model import Catalog, Reference
 from adjourn.pipeline import views
 from adjourn.pipeline.context import ASYNCHRONOUS, Stage
@@ -26,6 +26,7 @@ IMAGE_SOURCES: Mapping[str, tuple[str, ...]] = {
     "SetState": ("EntityMoniker",),
 }
 """Which input parameter of a message an image shows the record of."""
+_ASSEMBLY = "pluginassembly"
 _STEP_NOT_ALLOWED = 0x80044187
 _NO_IMAGES = 0x80044189
 _NO_POST_IMAGE_BEFORE = 0x8004416E
@@ -34,14 +35,32 @@ _WRONG_IMAGE_KIND = 0x8004416D
 
 def concerns(table: str) -> bool:
     """Whether a table's rows are checked here; the check of an update then wants the whole present row."""
-    return table in _RULES
+    return table in _RULES or table == _ASSEMBLY
 
 
-def check(tx: Transaction, catalog: Catalog, target: Record, before: Mapping[str, Any] | None) -> None:
-    """Check, and complete, a row of a configuration table; any other table passes. before: the present row of an update."""
+def check(
+    tx: Transaction, catalog: Catalog, target: Record, before: Mapping[str, Any] | None, *, registering: bool
+) -> None:
+    """Check, and complete, a row of a configuration table; any other table passes.
+
+    before: the present row of an update. registering: the row is written by the registration of a module.
+    """
+    if target.table == _ASSEMBLY and not registering:
+        _check_assembly(target, before)
     rule = _RULES.get(target.table)
     if rule is not None:
         rule(tx, catalog, target, dict(before or {}))
+
+
+def _check_assembly(target: Record, before: Mapping[str, Any] | None) -> None:
+    """An assembly names a module, and to import a module is to run it: only who starts programs on the host may name one."""
+    name = target.values.get("name", "")
+    if before is None or ("name" in target.values and name != before["name"]):
+        raise NotSupported(
+            f"A plug-in assembly names a module that hosts import, so it is made on a host: "
+            f"`adjourn register {str(name)[:100] or 'MODULE'}`, or `--plugins` of `adjourn serve`. "
+            "Types and steps of an assembly that is there can be written here."
+        )
 
 
 def _check_step(tx: Transaction, catalog: Catalog, target: Record, before: dict[str, Any]) -> None:

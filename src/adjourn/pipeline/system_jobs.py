@@ -17,16 +17,25 @@ from adjourn.errors import ConcurrencyMismatch, InvalidRequest, NotSupported
 from adjourn.jobs import queue, schedules
 from adjourn.metadata import values
 from adjourn.metadata.model import Table
+from adjourn.metadata.privileges import Depth
 from adjourn.pipeline.record import Record
 from adjourn.pipeline.validate import unknown_column
+from adjourn.query import security
+from adjourn.query.security import Caller
 from adjourn.store.contract import Transaction
 
 TABLE = "asyncoperation"
+READ_PRIVILEGE = "prvReadAsyncOperation"
 UPDATABLE = ("statecode", "statuscode", "postponeuntil")
 RECURRENCE = "recurrencepattern"
 CANCEL, RESUME, PAUSE, POSTPONE = "cancel", "resume", "pause", "postpone"
 _STATES = {3: CANCEL, 0: RESUME, 1: PAUSE}
 _STATUSES = {32: (3, CANCEL), 0: (0, RESUME), 10: (1, PAUSE)}
+
+
+def are_all_read_by(caller: Caller) -> bool:
+    """Whether a caller may read every job, and so be told what concerns them all: their number, what holds the writer."""
+    return security.depth_of(caller, READ_PRIVILEGE) is Depth.GLOBAL
 
 
 def refuse_create() -> NotSupported:

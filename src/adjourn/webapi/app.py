@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from adjourn import config, runtime
 from adjourn.errors import AdjournError, Busy, InvalidRequest, Throttled, TooLarge, UnknownResource
 from adjourn.pipeline.call import Call
+from adjourn.query.security import Caller
 from adjourn.service import Service
 from adjourn.webapi import batch, dispatch, failures, observe, prefer, url
 from adjourn.webapi.auth import Authenticator, Bearer
@@ -179,9 +180,7 @@ class Edge:
 
     async def ready(self, request: Request) -> Response:
         headers = Incoming.of(request.scope).headers
-        return _response(
-            await self._in_thread(lambda: observe.ready(self.service, details=self._refusal(headers) is None))
-        )
+        return _response(await self._in_thread(lambda: observe.ready(self.service, self._who_asks(headers))))
 
     async def metrics(self, request: Request) -> Response:
         incoming = Incoming.of(request.scope)
@@ -198,13 +197,12 @@ class Edge:
     async def page(self, request: Request) -> Response:
         return Response(observe.PAGE, media_type="text/html")
 
-    def _refusal(self, headers: dict[str, str]) -> AdjournError | None:
-        """Why a request is not let in; None for one that is."""
+    def _who_asks(self, headers: dict[str, str]) -> Caller | None:
+        """Who makes a request; None for one that is not let in."""
         try:
-            self.authenticator.bearer(headers)
-        except AdjournError as error:
-            return error
-        return None
+            return self.authenticator.caller(self.authenticator.bearer(headers), headers)
+        except AdjournError:
+            return None
 
     async def _in_thread(self, core: Callable[[], T]) -> T:
         if self.waiting >= WAITING_MAX:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from adjourn.errors import InvalidRequest, UnknownResource, nearest
 from adjourn.metadata.model import Reference
+from adjourn.pipeline import unserved
 from adjourn.pipeline.call import Request
 from adjourn.pipeline.handlers import RECORDS
 from adjourn.service import MessageInfo, Service
@@ -58,6 +59,7 @@ def call(exchange: Exchange, service: Service) -> Answer:
     name = last.name.removeprefix(NAMESPACE)
     info = messages(service).get(name)
     if info is None:
+        unserved.refuse_message(name)
         raise UnknownResource(
             f"Resource not found for the segment '{last.text[:200]}'.{nearest(name, messages(service))}"
         )

@@ -66,6 +66,9 @@ def _represented(answer: Answer, exchange: Exchange, service: Service) -> Answer
 def create_entities(exchange: Exchange, service: Service) -> Answer:
     """The action CreateEntities: several tables with their columns, all or nothing."""
     body = _body(exchange)
+    for name in body:
+        if name != "Entities" and "@" not in name:
+            raise InvalidRequest(f"Action 'CreateEntities' has no parameter '{name[:100]}', only 'Entities'.")
     entities = body.get("Entities")
     if not isinstance(entities, list) or not entities or not all(isinstance(found, dict) for found in entities):
         raise InvalidRequest("Action 'CreateEntities' needs Entities: a list of EntityMetadata.")

@@ -16,7 +16,7 @@ from adjourn.jobs.history import Event
 from adjourn.metadata import values
 from adjourn.metadata.model import Reference
 from adjourn.metadata.values import moment_text, moment_wire
-from adjourn.pipeline import access
+from adjourn.pipeline import access, system_jobs
 from adjourn.pipeline.call import Request
 from adjourn.service import Service
 from adjourn.webapi.exchange import Exchange
@@ -43,7 +43,8 @@ def answer(exchange: Exchange, service: Service, arguments: Mapping[str, Any]) -
         def named(found: re.Match[str]) -> str:
             return found[0] if may_see(UUID(found[1])) else "an earlier job"
 
-        why = explain.why(reader, job, service.store, may_see)
+        sees_all = system_jobs.are_all_read_by(exchange.call.caller)
+        why = explain.why(reader, job, service.store, may_see, sees_all=sees_all)
         progress = explain.progress(reader, job)
         story = [
             (told, _JOB.sub(named, told.detail) if told.event is Event.TURN and told.detail else told.detail)

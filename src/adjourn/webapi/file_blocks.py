@@ -38,7 +38,9 @@ def call(exchange: Exchange, service: Service, name: str, given: Parameters) -> 
             raise InvalidRequest(f"Action '{name}' has no parameter '{parameter[:100]}'.{nearest(parameter, names)}")
     for parameter, kind, required in accepted:
         value = given.get(parameter)
-        if value is None and not required:
+        if value is None and required:
+            raise InvalidRequest(f"Action '{name}' needs parameter '{parameter}'.")
+        if value is None:
             continue
         if not _fits(value, kind):
             raise InvalidRequest(

@@ -1,7 +1,7 @@
 """What the service tells about itself: `/healthz`, `/readyz`, `/metrics`, and a page at `/`.
 
-healthz: the process answers. readyz: it can read its database; with a token also who holds the writer's turn. Neither
-shows anything about the data to somebody without a token.
+healthz: the process answers. readyz: it can read its database; with a token also which kind it is and its time; to who may read
+every job also what holds the writer's turn, which may bear the name of a job. Neither shows anything to somebody without a token.
 """
 
 from __future__ import annotations
@@ -14,16 +14,14 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from adjourn import config
 from adjourn.errors import PrivilegeDenied
-from adjourn.metadata.privileges import Depth
+from adjourn.pipeline import system_jobs
 from adjourn.pipeline.call import Call
-from adjourn.query import security
 from adjourn.query.security import Caller
 from adjourn.query.tree import Attribute, Query
 from adjourn.service import Service
 from adjourn.webapi.exchange import Answer, json_answer
 
 log = structlog.get_logger("adjourn.webapi")
-_READING_JOBS = "prvReadAsyncOperation"
 _METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE")
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -69,8 +67,10 @@ class Metrics:
 
     def answer(self, caller: Caller) -> Answer:
         """All of it in Prometheus' text format. Raises PrivilegeDenied for a caller who may not read every job."""
-        if security.depth_of(caller, _READING_JOBS) is not Depth.GLOBAL:
-            raise PrivilegeDenied(f"Metrics count everybody's jobs: they take {_READING_JOBS} at depth Global.")
+        if not system_jobs.are_all_read_by(caller):
+            raise PrivilegeDenied(
+                f"Metrics count everybody's jobs: they take {system_jobs.READ_PRIVILEGE} at depth Global."
+            )
         self._count_jobs()
         return Answer(200, generate_latest(self._registry), (), CONTENT_TYPE_LATEST)
 
@@ -88,13 +88,15 @@ class Metrics:
             self._jobs.labels(*(str(row[places[key]]) for key in keys)).set(row[places["jobs"]])
 
 
-def ready(service: Service, *, details: bool) -> Answer:
-    """Whether the database can be read. details: also which one, and who holds its writer's turn."""
+def ready(service: Service, caller: Caller | None) -> Answer:
+    """Whether the database can be read; to somebody admitted also which one, and to who may read every job what holds its writer."""
     try:
         with service.store.read() as reader:
             found: dict[str, Any] = {"status": "ready"}
-            if details:
-                found |= {"database": reader.dialect, "now": reader.now, "turn": service.store.holder()}
+            if caller is not None:
+                found |= {"database": reader.dialect, "now": reader.now}
+                if system_jobs.are_all_read_by(caller):
+                    found["turn"] = service.store.holder()
     except Exception:
         log.exception("the database cannot be read")
         return json_answer(503, {"status": "not ready"})

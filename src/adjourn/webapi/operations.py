@@ -16,6 +16,7 @@ import msgspec
 from adjourn.errors import InvalidRequest, nearest
 from adjourn.metadata import values
 from adjourn.metadata.model import Reference, Table
+from adjourn.pipeline import unserved
 from adjourn.pipeline.call import Request
 from adjourn.pipeline.handlers import RECORD, RECORDS
 from adjourn.pipeline.record import Record
@@ -38,7 +39,7 @@ from adjourn.webapi.url import Segment
 
 _DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 FUNCTIONS = {**ORGANIZATION_FUNCTIONS, explain_job.NAME: explain_job.FUNCTION}
-"""By name: the parameters, and what answers."""
+"""By name: the parameters, each of them required, and what answers."""
 CREATE_ENTITIES = "CreateEntities"
 METADATA_CHANGES = "RetrieveMetadataChanges"
 _QUOTED = re.compile(r"'((?:[^']|'')*)'")
@@ -93,6 +94,9 @@ def call_function(exchange: Exchange, service: Service, segment: Segment) -> Ans
                 raise InvalidRequest(
                     f"Function '{segment.name}' has no parameter '{name[:100]}'.{nearest(name, accepted)}"
                 )
+        for name in accepted:
+            if arguments.get(name) is None:  # an alias that is never given is null
+                raise InvalidRequest(f"Function '{segment.name}' needs parameter '{name}'.")
         return _response(exchange, segment.name, function(exchange, service, arguments))
     info = service.messages().get(segment.name)
     if info is not None and info.function and info.table is None:
@@ -100,6 +104,7 @@ def call_function(exchange: Exchange, service: Service, segment: Segment) -> Ans
         return answered(exchange, service, info.name, answer)
     if segment.name in names(service):
         return no_resource(exchange)
+    unserved.refuse_message(segment.name)
     return None
 
 
@@ -108,6 +113,7 @@ def call_action(exchange: Exchange, service: Service, segment: Segment) -> Answe
     name = segment.name
     info = service.messages().get(name)
     if name not in names(service):
+        unserved.refuse_message(name)
         return None
     if name in FUNCTIONS or name == METADATA_CHANGES or (info is not None and info.function):
         return no_resource(exchange)
@@ -206,9 +212,9 @@ def no_resource(exchange: Exchange) -> Answer:
 def _execute_async(parameters: Mapping[str, Any], exchange: Exchange, service: Service) -> dict[str, Any]:
     """The JSON parameters of ExecuteAsync as the service wants them."""
     found = dict(parameters)
-    name = found.get("MessageName")
-    if name is not None and not isinstance(name, str):
-        raise InvalidRequest("Parameter 'MessageName' must be a text.")
+    for name in ("MessageName", "DependencyToken", "RecurrencePattern"):
+        if not isinstance(found.get(name), str | None):
+            raise InvalidRequest(f"Parameter '{name}' must be a text, found {values.shown(found[name])}.")
     inputs = found.get("InputParameters")
     if inputs is not None and not isinstance(inputs, dict):
         raise InvalidRequest("Parameter 'InputParameters' must be a JSON object.")

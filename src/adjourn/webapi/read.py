@@ -231,6 +231,7 @@ def _fetched(exchange: Exchange, service: Service, table: Table, narrow: tuple[C
             raise InvalidRequest(f"Query option '{name[:100]}' cannot be used together with fetchXml.")
     query = asked.fetch(exchange.options["fetchXml"], service.catalog)
     if query.table != table.logical:
+        service.catalog.table(query.table)  # raises for a name that is none, with the nearest one
         raise QueryError(
             f"The fetch asks entity '{query.table}', but the address is that of '{table.entityset}' ({table.logical}).",
             code=_ENTITY_MISMATCH,

@@ -125,6 +125,8 @@ def named_arguments(text: str) -> dict[str, str]:
         match = _ARGUMENT.match(part)
         if match is None:
             raise InvalidRequest(f"'{part[:100]}' must have the form Name=value.")
+        if match[1] in found:
+            raise InvalidRequest(f"'{match[1][:100]}' is given twice.")
         found[match[1]] = part[match.end() :].strip()
     return found
 

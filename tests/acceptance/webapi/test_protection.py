@@ -44,7 +44,8 @@ def test_the_eleventh_request_of_ten_is_refused(http: httpx.Client) -> None:
     assert left == [str(number) for number in range(8, 0, -1)], "answers that are remembered count too"
     assert http.get("accounts(nonsense)").headers[REMAINING] == "0", "and so do refused ones"
     answer = http.get("WhoAmI")
-    assert error_of(answer)[:2] == (429, "0x80072322")
+    text = "Number of requests exceeded the limit of 10 over time window of 300 seconds."
+    assert error_of(answer) == (429, "0x80072322", text)
     assert 290 < int(answer.headers["retry-after"]) <= 301
     assert answer.headers[REMAINING] == "0"
     assert float(answer.headers["x-ms-ratelimit-time-remaining-xrm-requests"]) > 1_000
@@ -78,6 +79,19 @@ def test_many_at_a_time_are_refused(http: httpx.Client) -> None:
             connection.sendall(body)
             assert connection.recv(1000).startswith(b"HTTP/1.1 204")
     assert until(http, 200).status_code == 200
+
+
+def test_the_time_of_one_user_is_limited(sqlite_store: SqliteStore) -> None:
+    """Combined execution time: the request that goes over it is answered, the next one is told when to come back."""
+    app = create_app(Service(sqlite_store), "token", protection=Protection(Limits(seconds=0.001)))
+    with listening(app) as port, client(port, "token") as http:
+        assert http.get("$metadata").status_code == 200
+        answer = until(http, 429)
+        status, code, text = error_of(answer)
+    assert (status, code) == (429, "0x80072321")
+    assert "exceeded limit of 1 milliseconds over time window of 300 seconds" in text
+    assert 290 < int(answer.headers["retry-after"]) <= 301
+    assert answer.headers["x-ms-ratelimit-time-remaining-xrm-requests"] == "0.00"
 
 
 def test_strangers_use_up_nobodys_limit(http: httpx.Client) -> None:

@@ -1,7 +1,7 @@
 """The facts of the Web API's reference, section by section: one request each, with what its answer must say.
 
-A row is (what must hold, request, status, what the answer holds). Requests name records by {contoso}, {fabrikam}, {joe} and
-{job}. What has a module of its own (expand, batch, paging, files, metadata, lambdas, keys) is proved there in depth.
+A row is (what must hold, request, status, what the answer holds). Requests name records by {contoso}, {fabrikam}, {joe}, {workflow},
+the service by {root} and {origin}. What has a module of its own (expand, batch, paging, files, metadata, lambdas, keys) is proved there in depth.
 """
 
 from __future__ import annotations
@@ -11,15 +11,27 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 import pytest
-from tests.acceptance.webapi import facts_addresses, facts_fetchxml, facts_queries, facts_writing
+from tests.acceptance.webapi import (
+    facts_addresses,
+    facts_batch,
+    facts_clients,
+    facts_fetching,
+    facts_fetchxml,
+    facts_limits,
+    facts_operators,
+    facts_queries,
+    facts_writing,
+)
 from tests.acceptance.webapi.facts import Fact
+from tests.conftest import DIALECTS
+from tests.support import postgres, roles
 
 from adjourn import config
 from adjourn.pipeline.call import Call
+from adjourn.query import access_tokens
 from adjourn.service import Service
 from adjourn.webapi.app import create_app
 from adjourn.webapi.server import run
@@ -37,10 +49,12 @@ class Place:
     def ask(self, fact: Fact) -> httpx.Response:
         method, _, address = fact.request.partition(" ")
         body = fact.body
+        headers = {name: self.filled(value) for name, value in fact.headers.items()}
         if isinstance(body, dict):
             body = json.loads(self.filled(json.dumps(body)))
-            return self.http.request(method, self.filled(address), headers=fact.headers, json=body)
-        return self.http.request(method, self.filled(address), headers=fact.headers, content=body)
+            return self.http.request(method, self.filled(address), headers=headers, json=body)
+        content = self.filled(body) if isinstance(body, str) else body
+        return self.http.request(method, self.filled(address), headers=headers, content=content)
 
     def filled(self, text: str) -> str:
         for name, found in self.names.items():
@@ -48,11 +62,22 @@ class Place:
         return text
 
 
-@pytest.fixture(scope="module")
-def place(_sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    path = tmp_path_factory.mktemp("reference") / "adjourn.db"
-    shutil.copyfile(_sqlite_template, path)
-    service = Service.open(f"sqlite:///{path}")
+@pytest.fixture(scope="module", params=DIALECTS)
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """One organization for all facts of a store: they are many, and each reads more than it writes."""
+    if request.param == "sqlite":
+        path = tmp_path_factory.mktemp("reference") / "adjourn.db"
+        shutil.copyfile(request.getfixturevalue("_sqlite_template"), path)
+        yield from _served(f"sqlite:///{path}")
+        return
+    cluster = postgres.cluster()
+    name = cluster.create(template=request.getfixturevalue("_postgres_template"))
+    yield from _served(cluster.url_of(name))
+    cluster.drop(name)
+
+
+def _served(url: str) -> Iterator[Place]:
+    service = Service.open(url)
     org = service.client(Call(caller=service.administrator()))
     joe = org.create("contact", {"firstname": "Joe", "lastname": "O'Brien"})
     contoso = org.create(
@@ -67,6 +92,9 @@ def place(_sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     )
     fabrikam = org.create("account", {"name": "Fabrikam", "parentaccountid": ("account", contoso)})
     org.create("task", {"subject": "Call", "regardingobjectid": ("account", contoso)})
+    workflow = org.create("workflow", {"name": "a draft"})
+    clerk = roles.user(org, "clerk")
+    token, _ = service.store.write(lambda tx: access_tokens.create(tx, clerk, "test", None))
     server = run(create_app(service, TOKEN), "127.0.0.1", 0)
     with httpx.Client(
         base_url=f"http://127.0.0.1:{server.port}/api/data/v9.2/",
@@ -76,13 +104,24 @@ def place(_sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         yield Place(
             http,
             {"contoso": str(contoso), "fabrikam": str(fabrikam), "joe": str(joe), "nobody": str(config.ORGANIZATION_ID),
-             "root": str(http.base_url)},
+             "root": str(http.base_url), "origin": str(http.base_url).partition("/api/")[0], "workflow": str(workflow),
+             "admin": config.ADMIN_USER_ID, "token": token},
         )  # fmt: skip
     server.stop()
     service.close()
 
 
-SECTIONS = facts_addresses.SECTIONS | facts_queries.SECTIONS | facts_fetchxml.SECTIONS | facts_writing.SECTIONS
+SECTIONS = (
+    facts_addresses.SECTIONS
+    | facts_queries.SECTIONS
+    | facts_fetchxml.SECTIONS
+    | facts_batch.SECTIONS
+    | facts_limits.SECTIONS
+    | facts_clients.SECTIONS
+    | facts_fetching.SECTIONS
+    | facts_operators.SECTIONS
+    | facts_writing.SECTIONS
+)
 
 
 @pytest.mark.parametrize(

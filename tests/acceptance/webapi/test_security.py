@@ -14,7 +14,9 @@ from tests.support.roles import BASIC, DEEP, GLOBAL, LOCAL
 
 from adjourn import config
 from adjourn.client import Client
+from adjourn.errors import NotSupported
 from adjourn.metadata.privileges import Depth
+from adjourn.pipeline.call import Call
 from adjourn.query import access_tokens
 from adjourn.service import Service
 
@@ -357,13 +359,50 @@ def test_a_question_without_end_is_ended(http: httpx.Client, org: Client, monkey
     assert http.get("accounts?$top=1").status_code == 200
 
 
-def test_a_registration_names_marked_functions_only(http: httpx.Client, tmp_path: Path) -> None:
-    """Who may write registrations over HTTP chooses among what the host's plug-ins offer; he gets no shell on the host."""
-    proof = tmp_path / "proof"
-    assembly = created(http, "pluginassemblies", {"name": "os"})
-    body = {"name": "Boom", "typename": "system", "pluginassemblyid@odata.bind": assembly}
+def test_no_module_is_named_over_http(
+    http: httpx.Client, org: Client, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To import a module is to run it: rows over HTTP reach only modules that somebody registered on a host."""
+    service.register("tests.support.security_plugins")
+    (tmp_path / "a_module_that_tells.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = http.get("pluginassemblies?$select=name").json()["value"][0]
+    there = f"pluginassemblies({found['pluginassemblyid']})"
+    absent = "pluginassemblies(01900000-0000-7000-8000-0000000000aa)"
+    body = {"name": "a_module_that_tells"}
+    kind = {"name": "Boom", "typename": "main", "pluginassemblyid": body}
+    target = {**body, "@odata.type": "Microsoft.Dynamics.CRM.pluginassembly"}
+    for answer in (
+        http.post("pluginassemblies", json=body),
+        http.patch(absent, json=body),
+        http.patch(there, json=body),
+        http.put(f"{there}/name", json={"value": body["name"]}),
+        http.post("plugintypes", json=kind),
+        http.post("pluginassemblies/Microsoft.Dynamics.CRM.CreateMultiple", json={"Targets": [target]}),
+    ):
+        status, code, text = error_of(answer)
+        assert (status, code) == (405, "0x80040315"), text
+        assert "adjourn register a_module_that_tells" in text
+    with pytest.raises(NotSupported):
+        org.create("pluginassembly", body)
+    assert not (tmp_path / "ran").exists()
+    assert http.patch(there, json={"description": "ours", "name": found["name"]}).status_code == 204
+    assert http.get("plugintypes/$count?$filter=name eq 'Boom'").text.lstrip("\ufeff") == "0"
+
+
+def registration(http: httpx.Client, service: Service, module: str, function: str) -> None:
+    """A registration as it stands in a database of before, or was written by whoever may write to the database."""
+    call = Call(caller=service.administrator(), registering=True)
+    assembly = service.client(call).create("pluginassembly", {"name": module})
+    body = {"name": "Boom", "typename": function, "pluginassemblyid@odata.bind": f"pluginassemblies({assembly})"}
     created(http, "plugintypes", body)
     created(http, "sdkmessages", {"name": "Boom"})
+
+
+def test_a_registration_names_marked_functions_only(http: httpx.Client, service: Service, tmp_path: Path) -> None:
+    """Who may write registrations over HTTP chooses among what the host's plug-ins offer; he gets no shell on the host."""
+    proof = tmp_path / "proof"
+    registration(http, service, "os", "system")
     status, _, text = error_of(http.post("Boom", json={"command": f"touch {proof}"}))
     assert (status, proof.exists()) == (400, False), text
     assert "adjourn.message" in text
@@ -374,16 +413,13 @@ def test_a_registration_names_marked_functions_only(http: httpx.Client, tmp_path
 
 @pytest.mark.parametrize("module", ["venv.__main__", "venv.__main__.below", "a_module_that_exits"])
 def test_a_registration_runs_no_program(
-    http: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+    http: httpx.Client, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
 ) -> None:
     """To import `venv.__main__` is to run it: it reads the service's own arguments, writes files, and exits."""
     (tmp_path / "a_module_that_exits.py").write_text("raise SystemExit(2)")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("sys.argv", ["venv", "--without-pip", str(tmp_path / "made")])
-    assembly = created(http, "pluginassemblies", {"name": module})
-    body = {"name": "Boom", "typename": "main", "pluginassemblyid@odata.bind": assembly}
-    created(http, "plugintypes", body)
-    created(http, "sdkmessages", {"name": "Boom"})
+    registration(http, service, module, "main")
     status, _, text = error_of(http.post("Boom", json={}))
     assert (status, (tmp_path / "made").exists()) == (400, False), text
     assert module in text

@@ -18,6 +18,7 @@ from uuid import UUID
 import httpx
 import pytest
 from click.testing import CliRunner
+from tests.support import roles
 from tests.support import worker_plugins as plugins
 
 from adjourn import config, runtime
@@ -26,6 +27,7 @@ from adjourn.client import Client
 from adjourn.jobs import queue
 from adjourn.jobs.history import shown
 from adjourn.jobs.model import ClaimedJob, Continue, Outcome, Retry, Settlement
+from adjourn.pipeline.call import Call
 from adjourn.service import Service
 from adjourn.store.contract import Store
 
@@ -169,3 +171,27 @@ def test_held_up_by_a_step_that_holds_the_writer(
     assert told == f"It is ready and waits for a free slot of class requests: 0 ahead of it, 0 running. {held_up}"
     printed = CliRunner().invoke(command, ["jobs", "why", job, "--database", sqlite_url])
     assert printed.output.splitlines()[0] == told
+
+
+def test_what_holds_the_writer_is_named_to_who_may_read_every_job(
+    sqlite_store: Store, request: pytest.FixtureRequest, serve: Callable[..., httpx.Client]
+) -> None:
+    """A unit is called after the step or the job that it is of, which may be somebody else's."""
+    service = Service(sqlite_store)
+    org = service.client(Call(caller=service.administrator()))
+    http = serve(service)
+    clerk, watcher = roles.user(org, "clerk"), roles.user(org, "watcher")
+    reading = roles.role(org, "watching", {"prvReadAsyncOperation": roles.GLOBAL})
+    org.associate("systemuser", watcher, "systemuserroles_association", [("role", reading)])
+    made = http.post("ExecuteAsync", json={"MessageName": "WhoAmI"}, headers={"MSCRMCallerID": str(clerk)})
+    request.getfixturevalue("holding")
+    runtime.sleep(config.STEP_SLOW_SECONDS)
+    ready = str(http.base_url).partition("/api/")[0] + "/readyz"
+    for user, held, named in ((clerk, None, "another operation"), (watcher, "Check the credit", "'Check the credit'")):
+        me = {"MSCRMCallerID": str(user)}
+        assert http.get(ready, headers=me).json().get("turn") == held
+        told = http.get(f"ExplainSystemJob(AsyncJobId={made.json()['AsyncJobId']})", headers=me).json()["Why"]
+        # How many others wait before him is told to everybody who waits.
+        assert "0 ahead of it, 0 running" in told
+        assert told.endswith(f"held up: {named} holds the database's writer.")
+    assert httpx.get(ready).json() == {"status": "ready"}
