@@ -15,18 +15,17 @@ from uuid import UUID
 import structlog
 
 from adjourn import config
-from adjourn.jobs import queue, schedules
+from adjourn.jobs import queue
 from adjourn.operations import orphans
 from adjourn.service import Service
+from adjourn.worker.due import Duty, due_duties
 
 log = structlog.get_logger("adjourn.duties")
-Duty = Callable[[datetime], datetime]
-_PROMOTE_BATCH = 1000
 _SWEEP_FILES_SECONDS = 600.0
 _ORPHANS_FIRST_SECONDS = 900.0
 
 
-ALONE = ("promote_due", "beat")
+ALONE = ("promote_due", "prepare_due", "beat")
 """Duties that have a loop of their own: neither a moment that people chose nor the sign of life may wait for a long sweep."""
 
 
@@ -35,33 +34,13 @@ def duties(
     worker_id: UUID,
     wake: Callable[[], None],
     lost: Callable[[], None],
-    promoted: Callable[[int], None] | None = None,
+    promoted: Callable[[int], None] = lambda sequence: None,
 ) -> Mapping[str, Duty]:
     """The table. wake: there may be Ready jobs now. lost: this worker was taken for dead and must stop.
 
     promoted: hears the lowest sequence of jobs whose moment has come.
     """
     store = service.store
-
-    def promote_due(now: datetime) -> datetime:
-        # How long until it is due is a difference by one clock, the store's: hosts need not agree on the time.
-        pause = next_due()
-        if pause is not None and pause <= 0:
-            found = store.write(lambda tx: schedules.promote_due(tx, _PROMOTE_BATCH))
-            if found.lowest is not None and promoted is not None:
-                promoted(found.lowest)
-            if found.number:
-                wake()
-            if found.more:
-                return now
-            pause = next_due()
-        pause = config.POLL_SECONDS if pause is None else min(max(pause, 0.0), config.POLL_SECONDS)
-        return now + timedelta(seconds=pause)
-
-    def next_due() -> float | None:
-        with store.read() as reader:
-            due = queue.next_due(reader)
-            return (due - reader.now).total_seconds() if due is not None else None
 
     def beat(now: datetime) -> datetime:
         if not store.beat(worker_id):
@@ -114,7 +93,7 @@ def duties(
 
     return {
         "beat": beat,
-        "promote_due": promote_due,
+        **due_duties(store, wake, promoted),
         "rescue": rescue,
         "fold": fold,
         "sweep_files": sweep_files,

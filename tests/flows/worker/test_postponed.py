@@ -15,7 +15,7 @@ from tests.support.machine import Machine
 
 from adjourn import runtime
 from adjourn.client import Client
-from adjourn.jobs import queue
+from adjourn.jobs import postponed
 from adjourn.service import Service
 from adjourn.store.contract import Store
 
@@ -135,7 +135,7 @@ def test_due_jobs_are_promoted_in_batches_in_the_order_of_their_moments(
 
     def unit(tx: Any) -> tuple[int, int | None]:
         tx.now = now + timedelta(hours=3, minutes=30)
-        return queue.promote_due(tx, 2)
+        return postponed.promote(tx, 2)
 
     assert [store.write(unit)[0] for _ in range(3)] == [2, 1, 0]
     ready = rows(store, "SELECT sequence FROM asyncoperation WHERE statecode = 0 ORDER BY sequence")
