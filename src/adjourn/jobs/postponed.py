@@ -17,6 +17,8 @@ from adjourn.store.contract import Reader, Transaction
 
 BATCH = 1000
 """Jobs written in one statement: some five milliseconds on SQLite, fifteen on PostgreSQL."""
+STALLED_MILLISECONDS = 1000
+"""A process that stops while it prepares jobs keeps them from all others for no longer than this."""
 
 
 def promote(tx: Transaction, limit: int = BATCH) -> tuple[int, int | None]:
@@ -48,7 +50,7 @@ def prepare(tx: Transaction, moment: datetime, limit: int, batch: int = BATCH) -
     sql = statements(tx.dialect)
     at = {"moment": moment_text(moment)}
     number, lowest = 0, None
-    tx.rows(sql.idle_at_most, {"milliseconds": str(_STALLED_MILLISECONDS)})
+    tx.rows(sql.idle_at_most, {"milliseconds": str(STALLED_MILLISECONDS)})
     while number < limit and not tx.rows(sql.reached, at)[0][0]:
         wanted = min(batch, limit - number)
         parameters = {"now": at["moment"], "limit": wanted, "by": config.SYSTEM_USER_ID}
@@ -61,7 +63,3 @@ def prepare(tx: Transaction, moment: datetime, limit: int, batch: int = BATCH) -
     while not tx.rows(sql.wait_until, at)[0][0]:
         pass  # somebody set its clock back
     return number, lowest
-
-
-_STALLED_MILLISECONDS = 1000
-"""A process that stops in the middle keeps its jobs from all others for no longer than this."""

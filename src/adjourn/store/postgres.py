@@ -35,6 +35,8 @@ T = TypeVar("T")
 _ATTEMPTS_MAX = 6
 _ATTEMPT_PAUSE_SECONDS = 0.02
 _AGAIN = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+_AWAY = (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout)
+"""The server, or the connection, is not there any more, or has no room."""
 
 
 class PostgresStore:
@@ -225,7 +227,7 @@ class PostgresStore:
                 yield tx
                 tx.finish()
             except BaseException as error:
-                if isinstance(error, psycopg.OperationalError) and not isinstance(error, _AGAIN):
+                if isinstance(error, _AWAY) and not isinstance(error, _AGAIN):
                     if connection.closed:
                         raise _LostBeforeCommit(str(error).strip()) from error
                     # No memory, no space, no more connections: the server's trouble, not the unit's.
