@@ -291,10 +291,10 @@ def statements(dialect: Dialect) -> Statements:
             "SELECT asyncoperationid, lease, statuscode FROM asyncoperation WHERE statecode = 2 AND worker = :worker "
             "AND statuscode IN (21, 22)"
         ),
-        # everything that workers hold, to give it back
+        # everything that workers hold, to give it back; not locked, for their serial keys must be before they are
         held=(
             "SELECT asyncoperationid, sequence, lease, statuscode, postponeuntil, retrycount, crashes, cursor, serialkey "
-            f"FROM asyncoperation WHERE statecode = 2 AND worker {among(':workers', 'text')} ORDER BY sequence{lock}"
+            f"FROM asyncoperation WHERE statecode = 2 AND worker {among(':workers', 'text')} ORDER BY sequence"
         ),
         # who holds jobs at all
         workers="SELECT DISTINCT worker FROM asyncoperation WHERE statecode = 2",

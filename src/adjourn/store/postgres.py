@@ -162,6 +162,11 @@ class PostgresStore:
     def release_worker(self, worker_id: UUID) -> None:
         self.write(lambda tx: tx.execute(statements.WORKER_RELEASE, {"id": str(worker_id)}))
 
+    def forget_dead(self, tx: Transaction, worker_id: str) -> bool:
+        # A beat that comes first changes the row, and it is looked at again; one that comes later finds none.
+        tx.execute(statements.WORKER_FORGET, {"id": worker_id, "stale": config.WORKER_STALE_SECONDS})
+        return not tx.rows(statements.WORKER_SIGNS, {"id": worker_id})
+
     def beat(self, worker_id: UUID) -> bool:
         return self._beats.beat(worker_id)
 

@@ -18,6 +18,7 @@ from adjourn import config
 from adjourn.jobs import queue
 from adjourn.operations import orphans
 from adjourn.service import Service
+from adjourn.store.contract import Store, Transaction
 from adjourn.worker.due import Duty, due_duties
 
 log = structlog.get_logger("adjourn.duties")
@@ -50,19 +51,14 @@ def duties(
     def rescue(now: datetime) -> datetime:
         if not store.judges():
             return now + timedelta(seconds=config.BEAT_SECONDS)
-        for worker in store.dead_workers(now):
-            rescued = store.write(partial(queue.rescue, dead=[worker]))
-            store.release_worker(UUID(worker))
-            log.warning("gave back the jobs of a dead worker", worker=worker, jobs=rescued)
-            wake()
         with store.read() as reader:
             holders = queue.workers(reader)
         # A worker that holds jobs but that nobody knows any more died before anybody looked.
-        gone = sorted(set(holders) - store.living(holders))
-        if gone:
-            rescued = store.write(lambda tx: queue.rescue(tx, gone))
-            log.warning("gave back the jobs of dead workers", workers=gone, jobs=rescued)
-            wake()
+        for worker in sorted({*store.dead_workers(now), *holders} - store.living(holders)):
+            rescued = store.write(partial(_bury, store, worker))
+            if rescued is not None:
+                log.warning("gave back the jobs of a dead worker", worker=worker, jobs=rescued)
+                wake()
         return now + timedelta(seconds=config.BEAT_SECONDS)
 
     def fold(now: datetime) -> datetime:
@@ -100,3 +96,11 @@ def duties(
         "configuration": configuration,
         "orphans": look_for_orphans,
     }
+
+
+def _bury(store: Store, worker: str, tx: Transaction) -> int | None:
+    """Give back the jobs of a dead worker, which is forgotten by the same unit; None if it has been heard of after all.
+
+    Were it forgotten in a second unit, it could beat, and claim, in between: jobs that would be taken from a living worker.
+    """
+    return queue.rescue(tx, [worker]) if store.forget_dead(tx, worker) else None

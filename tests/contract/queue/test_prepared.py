@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from tests.support.beside import beside
 
-from adjourn import runtime
 from adjourn.jobs import postponed, queue
 from adjourn.jobs.model import ClaimedJob
 from adjourn.jobs.states import Status
@@ -32,20 +31,6 @@ def held(postgres_store: Store) -> Jobs:
 def clock(store: Store) -> datetime:
     with store.read() as reader:
         return reader.now
-
-
-def beside(action: Callable[[], Any]) -> Any:
-    """Do something on a thread of its own; a future of what it returns."""
-    future = runtime.future()
-
-    def do() -> None:
-        try:
-            future.set_result(action())
-        except Exception as error:
-            future.set_exception(error)
-
-    runtime.spawn(do, name="beside")
-    return future
 
 
 def prepared(jobs: Jobs, moment: datetime) -> Any:
