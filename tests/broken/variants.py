@@ -253,8 +253,8 @@ VARIANTS = (
             ),
             Edit(
                 "worker/*.py",
-                "            return min([after, *(sequence - 1 for _, sequence in self._lows)])",
-                "            return after",
+                "        return min([after, *(sequence - 1 for _, sequence in self._lows)])",
+                "        return after",
             ),
             Edit("worker/*.py", "        if self._after_hint and len(claimed) < free:", "        if False:"),
         ),

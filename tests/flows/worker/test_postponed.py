@@ -117,7 +117,8 @@ def test_an_old_job_that_is_resumed_starts_at_once_though_claims_are_far_ahead(
         new = org.enqueue(plugins.quick.request(str(number)))
         wait(lambda new=new: org.retrieve("asyncoperation", new)["statecode"] == 3, 20)  # type: ignore[misc]
     # As if that had been a while ago.
-    supervisor.claims._hints = [(moment - 11, sequence) for moment, sequence in supervisor.claims._hints]
+    hints = supervisor.claims._hints
+    hints.update({name: [(moment - 11, sequence) for moment, sequence in found] for name, found in hints.items()})
     supervisor.claims._swept = runtime.monotonic()
     began = runtime.now()
     org.update("asyncoperation", old, {"statecode": 0, "statuscode": 0})

@@ -110,3 +110,20 @@ def test_a_rescue_locks_the_token_before_the_rows(hosts: Service) -> None:
     assert rescued.result(5) == 1
     assert attempts == [1]
     assert org.retrieve("asyncoperation", job)["statuscode"] == Status.CANCELED
+
+
+def test_a_worker_never_takes_itself_for_dead(hosts: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine so busy that its own last beat is old; it would start again, out of order, what it is at."""
+    monkeypatch.setattr(config, "WORKER_STALE_SECONDS", 0.05)
+    monkeypatch.setattr(hosts.store, "judges", lambda: True)
+    worker = runtime.new_id()
+    hosts.store.hold_worker(worker, "host", 1)
+    org = hosts.client(Call(caller=hosts.administrator()))
+    org.enqueue(plugins.quick.request("x"))
+    job = held_by(hosts.store, worker)
+    runtime.sleep(0.1)
+    rescue = duties(hosts, worker, lambda: None, lambda: None)["rescue"]
+    rescue(runtime.now())
+    with hosts.store.read() as reader:
+        assert queue.holds(reader, job.id, job.lease) == Status.IN_PROGRESS
+    assert hosts.store.beat(worker)
