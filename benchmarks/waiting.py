@@ -88,6 +88,16 @@ def rows(service: Service, sql: str) -> list[tuple[Any, ...]]:
         return reader.rows(sql)
 
 
+def watch(service: Service, moment: datetime, seen: list[tuple[float, int]]) -> None:
+    """How many are Ready, as somebody sees it who asks all the time: milliseconds after the moment, and their number."""
+    while runtime.now() < moment + timedelta(seconds=3):
+        ((number,),) = rows(
+            service, "SELECT coalesce(sum(n), 0) FROM jobcount WHERE statecode = 0 AND operationtype = 54"
+        )
+        seen.append(((runtime.now() - moment).total_seconds() * 1000, int(number)))
+        time.sleep(0.002)
+
+
 def due(dialect: str, scratch: Path) -> list[Figure]:
     """Ten thousand due at once: when they are Ready, and what a job of another class notices of them."""
     service = opened(dialect, scratch, "due")
@@ -101,28 +111,32 @@ def due(dialect: str, scratch: Path) -> list[Figure]:
         sql = "UPDATE asyncoperation SET postponeuntil = :moment WHERE statecode = 1"
         service.store.write(lambda tx: tx.execute(sql, {"moment": moment_text(moment)}))
         service.store.wake()
+        seen: list[tuple[float, int]] = []
+        watcher = runtime.spawn(watch, service, moment, seen, name="bench-watch")
         others = []
         while runtime.now() < moment + timedelta(seconds=3):
             start = time.perf_counter()
             org.create("account", {"name": "other"})
             others.append((time.perf_counter() - start) * 1000)
             time.sleep(0.01)
+        watcher.join(10)
         supervisor.stop()
         ready = rows(
             service, "SELECT modifiedon, statecode FROM asyncoperation WHERE operationtype = 54 ORDER BY sequence"
         )
         assert {state for _, state in ready} == {0}
-        late = [(datetime.fromisoformat(found) - moment).total_seconds() * 1000 for found, _ in ready]
-        assert late == sorted(late), "in order"
+        assert ready == sorted(ready), "in order"
+        assert datetime.fromisoformat(ready[0][0]) >= moment
+        first, half, last = (next(late for late, number in seen if number >= wanted) for wanted in (1, DUE // 2, DUE))
+        assert first >= 0, "not before its moment"
     finally:
         service.close()
     name, other = f"{DUE:,} jobs due at once, {NAMES[dialect]}", percentile(others, 0.99)
-    half = percentile(late, 0.5)
     return [
-        Figure(f"{name}: first is Ready after", late[0], "ms", "", None, "< 100 ms", late[0] < 100),
-        Figure(f"{name}: half are Ready after", half, "ms", "", None, "", None),
-        Figure(f"{name}: last is Ready after", late[-1], "ms", "", None, "< 1,000 ms", late[-1] < 1000),
-        Figure(f"{name}: a create meanwhile, p99", other, "ms", "", None, "< 100 ms", other < 100),
+        Figure(f"{name}: first is Ready after", first, "ms", "", None, "< 100 ms", first < 100),
+        Figure(f"{name}: half are Ready after", half, "ms", "", None, "< 100 ms", half < 100),
+        Figure(f"{name}: last is Ready after", last, "ms", "", None, "< 100 ms", last < 100),
+        Figure(f"{name}: a create meanwhile, p99", other, "ms", "", None, "< 20 ms", other < 20),
     ]
 
 

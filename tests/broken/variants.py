@@ -253,8 +253,8 @@ VARIANTS = (
             ),
             Edit(
                 "worker/*.py",
-                "            return min([after, *(sequence - 1 for _, sequence in self._lows)])",
-                "            return after",
+                "        return min([after, *(sequence - 1 for _, sequence in self._lows)])",
+                "        return after",
             ),
             Edit("worker/*.py", "        if self._after_hint and len(claimed) < free:", "        if False:"),
         ),
@@ -275,8 +275,8 @@ VARIANTS = (
         (
             Edit(
                 _STATEMENTS,
-                'f"WHERE statecode = 1 AND postponeuntil IS NOT NULL AND NOT blocked AND postponeuntil <= :now{moment} "',
-                'f"WHERE statecode = 1 AND postponeuntil IS NOT NULL AND postponeuntil <= :now{moment} "',
+                'due = "statecode = 1 AND postponeuntil IS NOT NULL AND NOT blocked AND recurrencepattern IS NULL"',
+                'due = "statecode = 1 AND postponeuntil IS NOT NULL AND recurrencepattern IS NULL"',
             ),
         ),
         60,

@@ -18,7 +18,7 @@ from uuid import UUID
 from tests.proof import crash_plugins as plugins
 
 from adjourn import Organization, config, runtime
-from adjourn.jobs import queue
+from adjourn.jobs import postponed, queue
 from adjourn.jobs.model import REQUEST, ClaimedJob, Continue, Failed, Outcome, Postpone, Retry, Settlement, Succeeded
 from adjourn.jobs.states import Action
 from adjourn.pipeline.declare import Message
@@ -142,7 +142,7 @@ def verbs(tell: Teller) -> None:
     tell.act(Action.RESUME, claimed[1].id)
     tell.stage("promote")
     runtime.sleep(_DUE_SECONDS)
-    tell.store.write(queue.promote_due)
+    tell.store.write(postponed.promote)
     tell.stage("cancel")
     tell.act(Action.CANCEL, first[3])
     running = tell.claim(1)[0]

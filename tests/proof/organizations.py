@@ -23,7 +23,7 @@ from tests.proof.reference import FAILED_CODE, Ended, Held, Job, Refused, Wanted
 from adjourn import runtime
 from adjourn.cli import adjourn as command
 from adjourn.errors import AdjournError
-from adjourn.jobs import queue
+from adjourn.jobs import postponed, queue
 from adjourn.jobs.model import (
     Canceled,
     ClaimedJob,
@@ -177,7 +177,7 @@ class Twin:
         return self.store.write(partial(queue.rescue, dead=[str(self.worker)]))
 
     def promote_due(self) -> int:
-        return self.store.write(queue.promote_due)[0]
+        return self.store.write(postponed.promote)[0]
 
     def drain(self) -> int:
         return drain(self.service)

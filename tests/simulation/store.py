@@ -10,6 +10,7 @@ import apsw
 from tests.simulation.machine import Machine
 
 from adjourn.store import sqlite
+from adjourn.store.contract import Transaction
 from adjourn.store.sqlite import SqliteStore
 
 
@@ -58,7 +59,16 @@ class Store(SqliteStore):
         super().hold_worker(worker_id, host, pid)
 
     def release_worker(self, worker_id: UUID) -> None:
-        if self._machine.is_theft(str(worker_id)):
-            self._machine.complaints.append(f"the lock of worker {worker_id}, which lives, was removed")
-        self._machine.workers.pop(str(worker_id), None)
+        self._gone(str(worker_id))
         super().release_worker(worker_id)
+
+    def forget_dead(self, tx: Transaction, worker_id: str) -> bool:
+        if not super().forget_dead(tx, worker_id):
+            return False
+        tx.after_commit(lambda: self._gone(worker_id))
+        return True
+
+    def _gone(self, worker_id: str) -> None:
+        if self._machine.is_theft(worker_id):
+            self._machine.complaints.append(f"the lock of worker {worker_id}, which lives, was removed")
+        self._machine.workers.pop(worker_id, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -163,16 +164,21 @@ def _exit(reason: str) -> None:
 
 
 def _wait_for_signal() -> None:
-    stop = runtime.bell()
+    """Return when somebody wants this process to end: SIGINT or SIGTERM, now or since the handlers stand."""
+    # By a pipe, which Python writes to at once, whichever thread gets the signal. A handler of ours runs on this thread, in
+    # the middle of whatever it does: had it to take a lock that this thread holds there, nobody would ever be woken.
+    waiting, woken = socket.socketpair()
+    with waiting, woken:
+        woken.setblocking(False)
+        signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _do_nothing)
+        waiting.recv(1)
+        signal.set_wakeup_fd(-1)
 
-    def ring(number: int, frame: FrameType | None) -> None:
-        stop.ring()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, ring)
-    # A wait without end would not let Python run the signal's handler.
-    while not stop.wait(1.0):
-        pass
+def _do_nothing(number: int, frame: FrameType | None) -> None:
+    """What a signal does to whoever waits is written to its pipe; one that comes later finds the process ending already."""
 
 
 def _own_certificate(database: str, host: str) -> Path:

@@ -202,18 +202,6 @@ def settle(tx: Transaction, settlements: Sequence[Settlement]) -> Settled:
     return settled
 
 
-def promote_due(tx: Transaction, limit: int = 1000) -> tuple[int, int | None]:
-    """Make Ready the postponed jobs whose moment has come; how many, and the lowest sequence among them."""
-    rows = tx.rows(statements(tx.dialect).promote_due, {"now": moment_text(tx.now), "limit": limit, "by": SYSTEM})
-    return len(rows), min((row[0] for row in rows), default=None)
-
-
-def next_due(reader: Reader) -> datetime | None:
-    """When the next postponed job becomes Ready, or the next schedule makes its run."""
-    found = reader.rows(statements(reader.dialect).next_due)[0][0]
-    return datetime.fromisoformat(found) if found else None
-
-
 def workers(reader: Reader) -> list[str]:
     """The ids of all workers that hold jobs."""
     return sorted(row[0] for row in reader.rows(statements(reader.dialect).workers) if row[0])

@@ -20,7 +20,7 @@ from uuid import UUID
 
 from adjourn import config, errors, runtime
 from adjourn.errors import InvalidRequest, InvalidStateChange, NotFound, QueryError
-from adjourn.jobs import history, queue, timetable
+from adjourn.jobs import history, postponed, queue, timetable
 from adjourn.jobs.history import Entry, Event
 from adjourn.jobs.model import RUN_TYPES, NewJob
 from adjourn.jobs.schedule_statements import statements
@@ -45,7 +45,7 @@ class Promoted(NamedTuple):
 
 def promote_due(tx: Transaction, limit: int = 1000) -> Promoted:
     """Make Ready what is due: postponed jobs, and runs of schedules."""
-    count, lowest = queue.promote_due(tx, limit)
+    count, lowest = postponed.promote(tx, limit)
     made = make_due(tx, min(limit, RUNS_BATCH))
     return Promoted(count + made, lowest, count == limit or made == min(limit, RUNS_BATCH))
 

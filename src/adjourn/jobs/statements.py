@@ -60,6 +60,11 @@ class Statements:
     settle_text: str
     promote: str
     promote_due: str
+    promote_at: str
+    crowd: str
+    reached: str
+    wait_until: str
+    idle_at_most: str
     next_due: str
     interrupts: str
     held: str
@@ -131,6 +136,15 @@ def statements(dialect: Dialect) -> Statements:
         else ":now"
     )
     skip = " FOR UPDATE SKIP LOCKED" if postgres else ""
+    due = "statecode = 1 AND postponeuntil IS NOT NULL AND NOT blocked AND recurrencepattern IS NULL"
+
+    def promoted(whose: str) -> str:
+        return (
+            "UPDATE asyncoperation SET statecode = 0, statuscode = 0, waitreason = NULL, waitdetail = NULL, postponeuntil = NULL, "
+            f"modifiedon = {later}, modifiedby = {uuid(':by')} WHERE asyncoperationid IN (SELECT asyncoperationid FROM asyncoperation "
+            f"WHERE {due} AND {whose} ORDER BY postponeuntil, sequence LIMIT :limit{skip}) RETURNING sequence"
+        )
+
     succeeded = (
         "unnest(:sequences::bigint[], :leases::text[], :seconds::float8[], :messages::text[]) v(sequence, lease, seconds, message)"
         if postgres
@@ -181,10 +195,10 @@ def statements(dialect: Dialect) -> Statements:
             "WHERE j.statecode = 0 AND j.operationtype = :type AND j.sequence > :after ORDER BY j.sequence LIMIT :limit"
         ),
         # PostgreSQL: the same, and claimed, in one statement; an array, because of a join it might make a scan of the table.
-        # A job that was committed after this unit took its moment is here, too: it did not start before it was created
+        # A job that was committed after this unit took its moment is here, too: it did not start before it became Ready
         lock_candidates=(
             "WITH u AS (UPDATE asyncoperation j SET statecode = 2, statuscode = 20, worker = :worker, lease = :lease, "
-            f"startedon = greatest(:now, j.createdon), modifiedon = {later}, modifiedby = :by::uuid, "
+            f"startedon = greatest(:now, j.createdon, j.modifiedon), modifiedon = {later}, modifiedby = :by::uuid, "
             "waitreason = NULL WHERE j.sequence = ANY(ARRAY("
             "SELECT sequence FROM asyncoperation WHERE statecode = 0 AND operationtype = :type AND sequence > :after "
             f"ORDER BY sequence LIMIT :limit{skip})) RETURNING j.*) "
@@ -242,16 +256,33 @@ def statements(dialect: Dialect) -> Statements:
             "AND n.sequence > :sequence AND n.statecode < 3 ORDER BY n.sequence LIMIT 1) RETURNING sequence, statuscode"
         ),
         # postponed jobs whose moment has come
-        promote_due=(
-            f"UPDATE asyncoperation SET statecode = 0, statuscode = 0, waitreason = NULL, waitdetail = NULL, postponeuntil = NULL, "
-            f"modifiedon = {later}, modifiedby = {uuid(':by')} WHERE asyncoperationid IN (SELECT asyncoperationid FROM asyncoperation "
-            f"WHERE statecode = 1 AND postponeuntil IS NOT NULL AND NOT blocked AND postponeuntil <= :now{moment} "
-            f"AND recurrencepattern IS NULL ORDER BY postponeuntil, sequence LIMIT :limit{skip}) RETURNING sequence"
+        promote_due=promoted(f"postponeuntil <= :now{moment}"),
+        # PostgreSQL: those of one moment, which has not come yet
+        promote_at=promoted("postponeuntil = :now::timestamptz") if postgres else "",
+        # PostgreSQL: the first moment before long at which many jobs become due at once, and how many
+        crowd=(
+            f"SELECT postponeuntil, count(*) FROM (SELECT postponeuntil FROM asyncoperation WHERE {due} "
+            "AND postponeuntil > :now::timestamptz AND postponeuntil <= :until::timestamptz ORDER BY postponeuntil LIMIT :limit) d "
+            "GROUP BY postponeuntil HAVING count(*) >= :many ORDER BY postponeuntil LIMIT 1"
+            if postgres
+            else ""
+        ),
+        # PostgreSQL: whether its own clock has reached a moment
+        reached="SELECT clock_timestamp() >= :moment::timestamptz" if postgres else "",
+        # PostgreSQL: let it reach the moment; whether it has
+        wait_until=(
+            "SELECT clock_timestamp() >= :moment::timestamptz FROM "
+            "pg_sleep(greatest(0, extract(epoch FROM :moment::timestamptz - clock_timestamp())))"
+            if postgres
+            else ""
+        ),
+        # PostgreSQL: it ends this unit when nothing comes from its process for so long
+        idle_at_most=(
+            "SELECT set_config('idle_in_transaction_session_timeout', :milliseconds, true)" if postgres else ""
         ),
         # when the next one is due, or the next schedule whose last run has ended
         next_due=(
-            "SELECT min(due) FROM (SELECT min(postponeuntil) AS due FROM asyncoperation WHERE statecode = 1 "
-            "AND postponeuntil IS NOT NULL AND NOT blocked AND recurrencepattern IS NULL UNION ALL "
+            f"SELECT min(due) FROM (SELECT min(postponeuntil) AS due FROM asyncoperation WHERE {due} UNION ALL "
             "SELECT min(s.postponeuntil) FROM asyncoperation s WHERE s.statecode = 1 AND s.recurrencepattern IS NOT NULL "
             f"AND s.postponeuntil IS NOT NULL AND NOT {OPEN_RUN}) d"
         ),
@@ -260,10 +291,10 @@ def statements(dialect: Dialect) -> Statements:
             "SELECT asyncoperationid, lease, statuscode FROM asyncoperation WHERE statecode = 2 AND worker = :worker "
             "AND statuscode IN (21, 22)"
         ),
-        # everything that workers hold, to give it back
+        # everything that workers hold, to give it back; not locked, for their serial keys must be before they are
         held=(
             "SELECT asyncoperationid, sequence, lease, statuscode, postponeuntil, retrycount, crashes, cursor, serialkey "
-            f"FROM asyncoperation WHERE statecode = 2 AND worker {among(':workers', 'text')} ORDER BY sequence{lock}"
+            f"FROM asyncoperation WHERE statecode = 2 AND worker {among(':workers', 'text')} ORDER BY sequence"
         ),
         # who holds jobs at all
         workers="SELECT DISTINCT worker FROM asyncoperation WHERE statecode = 2",

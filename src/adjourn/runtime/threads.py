@@ -15,7 +15,7 @@ from uuid import UUID
 
 
 class ThreadBell:
-    """threading.Event that clears itself when a waiter is let through."""
+    """threading.Event that clears itself when a waiter is let through. Not for a signal's handler, which may meet its lock."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -24,9 +24,10 @@ class ThreadBell:
         self._event.set()
 
     def wait(self, timeout: float | None = None) -> bool:
-        rung = self._event.wait(timeout)
+        if not self._event.wait(timeout):
+            return False  # nor may a ring be cleared that comes just now: the next wait is to have it
         self._event.clear()
-        return rung
+        return True
 
 
 class FairLock:

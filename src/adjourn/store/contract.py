@@ -167,7 +167,15 @@ class Store(Protocol):
         ...
 
     def release_worker(self, worker_id: UUID) -> None:
-        """End as this worker, or forget a dead one whose jobs have been given back."""
+        """End as this worker, or forget a dead one that holds no jobs."""
+        ...
+
+    def forget_dead(self, tx: Transaction, worker_id: str) -> bool:
+        """In a unit that gives back its jobs: forget a worker that is dead, exactly if the unit is committed.
+
+        True also for one that nobody knows (any more). False: it lives, by what `living` says and now, when nobody can
+        say otherwise before the unit has ended.
+        """
         ...
 
     def worker_signs(self, worker_id: str) -> str | None:

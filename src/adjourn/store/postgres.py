@@ -35,6 +35,8 @@ T = TypeVar("T")
 _ATTEMPTS_MAX = 6
 _ATTEMPT_PAUSE_SECONDS = 0.02
 _AGAIN = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+_AWAY = (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout)
+"""The server, or the connection, is not there any more, or has no room."""
 
 
 class PostgresStore:
@@ -160,6 +162,11 @@ class PostgresStore:
     def release_worker(self, worker_id: UUID) -> None:
         self.write(lambda tx: tx.execute(statements.WORKER_RELEASE, {"id": str(worker_id)}))
 
+    def forget_dead(self, tx: Transaction, worker_id: str) -> bool:
+        # A beat that comes first changes the row, and it is looked at again; one that comes later finds none.
+        tx.execute(statements.WORKER_FORGET, {"id": worker_id, "stale": config.WORKER_STALE_SECONDS})
+        return not tx.rows(statements.WORKER_SIGNS, {"id": worker_id})
+
     def beat(self, worker_id: UUID) -> bool:
         return self._beats.beat(worker_id)
 
@@ -225,7 +232,7 @@ class PostgresStore:
                 yield tx
                 tx.finish()
             except BaseException as error:
-                if isinstance(error, psycopg.OperationalError) and not isinstance(error, _AGAIN):
+                if isinstance(error, _AWAY) and not isinstance(error, _AGAIN):
                     if connection.closed:
                         raise _LostBeforeCommit(str(error).strip()) from error
                     # No memory, no space, no more connections: the server's trouble, not the unit's.

@@ -215,6 +215,13 @@ class SqliteStore:
     def release_worker(self, worker_id: UUID) -> None:
         self._workers.release(str(worker_id))
 
+    def forget_dead(self, tx: Transaction, worker_id: str) -> bool:
+        if self._workers.living([worker_id]):
+            return False
+        # A lock that a process has lost is never taken again: each incarnation has an id of its own.
+        tx.after_commit(lambda: self._workers.release(worker_id))
+        return True
+
     def beat(self, worker_id: UUID) -> bool:
         """The kernel beats for us."""
         return bool(self._workers.living([str(worker_id)]))

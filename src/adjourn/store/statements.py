@@ -45,6 +45,7 @@ WORKER_HOLD = "INSERT INTO worker (id, host, pid, beaton) VALUES (:id::uuid, :ho
 WORKER_BEAT = "UPDATE worker SET beaton = clock_timestamp() WHERE id = :id::uuid"
 WORKER_SIGNS = "SELECT host, pid, beaton FROM worker WHERE id = :id::uuid"
 WORKER_RELEASE = "DELETE FROM worker WHERE id = :id::uuid"
+WORKER_FORGET = f"{WORKER_RELEASE} AND beaton < clock_timestamp() - make_interval(secs => :stale)"
 WORKER_DEAD = "SELECT id FROM worker WHERE beaton < clock_timestamp() - make_interval(secs => :stale) ORDER BY id"
 WORKER_LIVING = (
     "SELECT id FROM worker WHERE id = ANY(:ids::uuid[]) AND beaton >= clock_timestamp() - make_interval(secs => :stale)"

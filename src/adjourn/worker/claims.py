@@ -27,7 +27,8 @@ class Claims:
         self._dialect = dialect
         self._limits = {found.name: _limit(found) for found in SLOT_CLASSES}
         self._guard = runtime.lock()
-        self._hints: list[tuple[float, int]] = []
+        self._hints: dict[str, list[tuple[float, int]]] = {found.name: [] for found in SLOT_CLASSES}
+        """By class, moments and what of it was claimed then: before that, nothing was Ready. Each class goes at its own pace."""
         self._lows: list[tuple[float, int]] = []
         """Sequences that became Ready lately, by their moment."""
         self._doubtful: set[str] = set()
@@ -54,7 +55,7 @@ class Claims:
                 self._look_again = True
             else:
                 self._swept = runtime.monotonic()
-                claimed += self._claim_after(tx, 0, free - len(claimed), _with(held, claimed), lease)
+                claimed += self._claim_after(tx, {}, free - len(claimed), _with(held, claimed), lease)
         return claimed
 
     def doubt(self, lease: str) -> None:
@@ -64,13 +65,23 @@ class Claims:
     def claimed(self, jobs: Sequence[ClaimedJob]) -> None:
         """These claims are durable: later ones may begin behind them."""
         self._doubtful.clear()
-        if jobs:
-            self._hints.append((runtime.monotonic(), min(job.sequence for job in jobs)))
+        first: dict[str, int] = {}
+        for job in jobs:
+            name = class_of(job.operation_type).name
+            first[name] = min(job.sequence, first.get(name, job.sequence))
+        now = runtime.monotonic()
+        with self._guard:
+            # The claim may have looked before a job became Ready that lies before what it found.
+            low = min((sequence for moment, sequence in self._lows if now - moment <= _HINT_SECONDS), default=None)
+            for name, sequence in first.items():
+                self._hints[name].append((now, sequence if low is None else min(low, sequence)))
 
     def promoted(self, sequence: int) -> None:
         """Claims must begin before a job that has just become Ready, however old it is."""
         with self._guard:
             self._lows.append((runtime.monotonic(), sequence))
+            for hints in self._hints.values():
+                hints[:] = [(moment, min(found, sequence)) for moment, found in hints]
 
     def idle_seconds(self) -> float:
         """How long to wait, when there was nothing to do, for somebody who rings."""
@@ -78,24 +89,29 @@ class Claims:
         self._look_again = False
         return seconds
 
-    def _after(self) -> int:
-        """Where a claim starts. On PostgreSQL dead rows make the beginning slow while a snapshot is pinned: a claim starts at
-        what was claimed ten seconds ago, and from the very beginning every few seconds."""
+    def _after(self) -> Mapping[str, int]:
+        """Where a claim starts, by class. On PostgreSQL dead rows make the beginning slow while a snapshot is pinned: a claim
+        starts at what was claimed ten seconds ago, and from the very beginning every few seconds."""
         now = runtime.monotonic()
         if self._dialect == "sqlite" or now - self._swept > config.SWEEP_SECONDS:
             self._swept = now
-            self._hints = [hint for hint in self._hints if now - hint[0] <= 2 * _HINT_SECONDS]
-            return 0
-        after = max((sequence - 1 for moment, sequence in self._hints if now - moment > _HINT_SECONDS), default=0)
+            with self._guard:
+                for hints in self._hints.values():
+                    hints[:] = [hint for hint in hints if now - hint[0] <= 2 * _HINT_SECONDS]
+            return {}
         with self._guard:
             self._lows = [low for low in self._lows if now - low[0] <= _HINT_SECONDS]
-            return min([after, *(sequence - 1 for _, sequence in self._lows)])
+            return {name: self._after_of(hints, now) for name, hints in self._hints.items()}
+
+    def _after_of(self, hints: Sequence[tuple[float, int]], now: float) -> int:
+        after = max((sequence - 1 for moment, sequence in hints if now - moment > _HINT_SECONDS), default=0)
+        return min([after, *(sequence - 1 for _, sequence in self._lows)])
 
     def _claim_after(
-        self, tx: Transaction, after: int, free: int, held: Mapping[str, int], lease: str
+        self, tx: Transaction, after: Mapping[str, int], free: int, held: Mapping[str, int], lease: str
     ) -> list[ClaimedJob]:
         claimed: list[ClaimedJob] = []
-        self._after_hint = after > 0
+        self._after_hint = any(after.values())
         order = SLOT_CLASSES[self._first :] + SLOT_CLASSES[: self._first]
         self._first = (self._first + 1) % len(SLOT_CLASSES)
         rooms = dict(held)
@@ -111,7 +127,7 @@ class Claims:
                 operation_types=found.operation_types,
                 limit=room,
                 worker=self._worker,
-                from_sequence=after,
+                from_sequence=after.get(found.name, 0),
                 lease=lease,
             )
             claimed.extend(jobs)

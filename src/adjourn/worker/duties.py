@@ -15,18 +15,18 @@ from uuid import UUID
 import structlog
 
 from adjourn import config
-from adjourn.jobs import queue, schedules
+from adjourn.jobs import queue
 from adjourn.operations import orphans
 from adjourn.service import Service
+from adjourn.store.contract import Store, Transaction
+from adjourn.worker.due import Duty, due_duties
 
 log = structlog.get_logger("adjourn.duties")
-Duty = Callable[[datetime], datetime]
-_PROMOTE_BATCH = 1000
 _SWEEP_FILES_SECONDS = 600.0
 _ORPHANS_FIRST_SECONDS = 900.0
 
 
-ALONE = ("promote_due", "beat")
+ALONE = ("promote_due", "prepare_due", "beat")
 """Duties that have a loop of their own: neither a moment that people chose nor the sign of life may wait for a long sweep."""
 
 
@@ -35,7 +35,7 @@ def duties(
     worker_id: UUID,
     wake: Callable[[], None],
     lost: Callable[[], None],
-    promoted: Callable[[int], None] | None = None,
+    promoted: Callable[[int], None] = lambda sequence: None,
 ) -> Mapping[str, Duty]:
     """The table. wake: there may be Ready jobs now. lost: this worker was taken for dead and must stop.
 
@@ -43,47 +43,24 @@ def duties(
     """
     store = service.store
 
-    def promote_due(now: datetime) -> datetime:
-        # How long until it is due is a difference by one clock, the store's: hosts need not agree on the time.
-        pause = next_due()
-        if pause is not None and pause <= 0:
-            found = store.write(lambda tx: schedules.promote_due(tx, _PROMOTE_BATCH))
-            if found.lowest is not None and promoted is not None:
-                promoted(found.lowest)
-            if found.number:
-                wake()
-            if found.more:
-                return now
-            pause = next_due()
-        pause = config.POLL_SECONDS if pause is None else min(max(pause, 0.0), config.POLL_SECONDS)
-        return now + timedelta(seconds=pause)
-
-    def next_due() -> float | None:
-        with store.read() as reader:
-            due = queue.next_due(reader)
-            return (due - reader.now).total_seconds() if due is not None else None
-
     def beat(now: datetime) -> datetime:
         if not store.beat(worker_id):
             lost()
         return now + timedelta(seconds=config.BEAT_SECONDS)
 
     def rescue(now: datetime) -> datetime:
-        if not store.judges():
-            return now + timedelta(seconds=config.BEAT_SECONDS)
-        for worker in store.dead_workers(now):
-            rescued = store.write(partial(queue.rescue, dead=[worker]))
-            store.release_worker(UUID(worker))
-            log.warning("gave back the jobs of a dead worker", worker=worker, jobs=rescued)
-            wake()
         with store.read() as reader:
             holders = queue.workers(reader)
-        # A worker that holds jobs but that nobody knows any more died before anybody looked.
-        gone = sorted(set(holders) - store.living(holders))
-        if gone:
-            rescued = store.write(lambda tx: queue.rescue(tx, gone))
-            log.warning("gave back the jobs of dead workers", workers=gone, jobs=rescued)
-            wake()
+        # A worker that holds jobs but that nobody knows any more died before anybody looked. Not this one, which looks: on a
+        # machine so busy that its own last beat is old, it would give back what it is at.
+        dead = {*store.dead_workers(now), *holders} - store.living(holders) - {str(worker_id)}
+        if not store.judges():
+            dead.clear()
+        for worker in sorted(dead):
+            rescued = store.write(partial(_bury, store, worker))
+            if rescued is not None:
+                log.warning("gave back the jobs of a dead worker", worker=worker, jobs=rescued)
+                wake()
         return now + timedelta(seconds=config.BEAT_SECONDS)
 
     def fold(now: datetime) -> datetime:
@@ -114,10 +91,18 @@ def duties(
 
     return {
         "beat": beat,
-        "promote_due": promote_due,
+        **due_duties(store, wake, promoted),
         "rescue": rescue,
         "fold": fold,
         "sweep_files": sweep_files,
         "configuration": configuration,
         "orphans": look_for_orphans,
     }
+
+
+def _bury(store: Store, worker: str, tx: Transaction) -> int | None:
+    """Give back the jobs of a dead worker, which is forgotten by the same unit; None if it has been heard of after all.
+
+    Were it forgotten in a second unit, it could beat, and claim, in between: jobs that would be taken from a living worker.
+    """
+    return queue.rescue(tx, [worker]) if store.forget_dead(tx, worker) else None

@@ -9,7 +9,7 @@ import structlog
 from adjourn import config, runtime
 from adjourn.errors import AdjournError
 from adjourn.store.contract import Store
-from adjourn.worker.duties import Duty
+from adjourn.worker.due import Duty
 
 log = structlog.get_logger("adjourn.duties")
 _RING_SECONDS = 0.01
@@ -54,6 +54,8 @@ class DutyLoop:
                     log.exception("a duty failed unexpectedly", duty=name)
                 moments[name] = runtime.monotonic() + seconds
             pause = min(moments.values()) - runtime.monotonic()
+            if pause <= 0:
+                continue  # more of the same work: who changed something meanwhile is heard after it
             if self._bell.wait(min(max(pause, 0.001), config.POLL_SECONDS)):
                 # Somebody changed something: an earlier moment, or a job that is to stop.
                 for name in self._on_change:

@@ -310,7 +310,7 @@ def main() -> None:
     connection = socket.socket(fileno=int(sys.argv[1]))
     try:
         Executor(connection, int(sys.argv[2])).run()
-    except (OSError, AdjournError):
+    except (OSError, AdjournError, msgspec.MsgspecError):
         log.exception("the executor ended")
     # Handlers may still compute; with the supervisor gone nobody wants their outcome, nor what they have started.
     # The group that is our own alone: whoever started us without one must not be ended.

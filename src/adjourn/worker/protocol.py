@@ -14,10 +14,11 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
+import structlog
 
 from adjourn import config
 from adjourn.errors import AdjournError, clean, said
@@ -25,6 +26,8 @@ from adjourn.jobs.model import Canceled, Continue, Failed, Outcome, Postpone, Re
 from adjourn.metadata.model import Reference
 from adjourn.pipeline.record import Record
 
+log = structlog.get_logger("adjourn.worker")
+T = TypeVar("T")
 LEAVE = 0
 """Instead of a status: nobody asked for it, but the run is to end, and the job to go on elsewhere."""
 FRAME_BYTES_MAX = config.DATA_BYTES_MAX * 4
@@ -111,8 +114,8 @@ class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
 Down = Run | Metadata | Interrupt | Answer
 Up = Done | Traced | Ask | Ready
 _ENCODER = msgspec.msgpack.Encoder()
-_DOWN = msgspec.msgpack.Decoder(Down)
-_UP = msgspec.msgpack.Decoder(Up)
+_DOWN: msgspec.msgpack.Decoder[Down] = msgspec.msgpack.Decoder(Down)
+_UP: msgspec.msgpack.Decoder[Up] = msgspec.msgpack.Decoder(Up)
 _KINDS: dict[str, Callable[..., Any]] = {
     "succeeded": Succeeded,
     "failed": Failed,
@@ -141,17 +144,12 @@ class Channel:
             self._socket.sendall(_HEADER.pack(len(body)) + body)
 
     def receive_down(self) -> Down | None:
-        """The next message from the supervisor; None when it is gone."""
-        body = self._frame()
-        return None if body is None else _DOWN.decode(body)
+        """The next message from the supervisor; None when it is gone or speaks nonsense."""
+        return self._decoded(_DOWN)
 
     def receive_up(self) -> Up | None:
         """The next message from the executor; None when it is gone or speaks nonsense."""
-        body = self._frame()
-        try:
-            return None if body is None else _UP.decode(body)
-        except msgspec.DecodeError:
-            return None
+        return self._decoded(_UP)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):  # the other side may have closed it first
@@ -161,6 +159,14 @@ class Channel:
     def forget(self) -> None:
         """Let go of this end without telling the other: for a child process that inherited it."""
         self._socket.close()
+
+    def _decoded(self, decoder: msgspec.msgpack.Decoder[T]) -> T | None:
+        body = self._frame()
+        try:
+            return None if body is None else decoder.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            log.error("the other side of a socket speaks nonsense: it is left", error=str(error))
+            return None
 
     def _frame(self) -> bytes | None:
         while True:

@@ -94,7 +94,7 @@ class Supervisor:
         table = dict(duties(self._service, self.id, self._due, partial(self._lost, self.id), self.claims.promoted))
         table["interrupts"] = self._limits.interrupts
         table["time limits"] = self._limits.time_limits
-        parts = [{name: table.pop(name)} for name in ALONE] + [table]
+        parts = [{name: table.pop(name)} for name in ALONE if name in table] + [table]
         for part in parts:
             name = f"adjourn-{min(part)}" if len(part) == 1 else "adjourn-duties"
             self._duty_loops.append(DutyLoop(self._store, part, _ON_CHANGE & part.keys(), name=name))

@@ -11,7 +11,7 @@ import pytest
 from tests.support import postgres
 
 from adjourn import config, runtime
-from adjourn.jobs import explain, queue
+from adjourn.jobs import explain, postponed, queue
 from adjourn.jobs.model import ClaimedJob, NewJob, Outcome, Settled, Settlement, Succeeded
 from adjourn.metadata.model import Reference
 from adjourn.store import open_store
@@ -87,7 +87,7 @@ class Jobs:
         return self.unit(lambda tx: queue.delete(tx, jobs))
 
     def due(self, limit: int = 1000) -> tuple[int, int | None]:
-        return self.unit(lambda tx: queue.promote_due(tx, limit))
+        return self.unit(lambda tx: postponed.promote(tx, limit))
 
     def rows(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
         with self.store.read() as reader:

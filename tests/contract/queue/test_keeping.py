@@ -8,14 +8,14 @@ from uuid import UUID
 
 import pytest
 
-from adjourn.jobs import queue
+from adjourn.jobs import postponed, queue
 from adjourn.jobs.model import Continue, Released, Succeeded
 from adjourn.jobs.states import Status
 
 
 def next_due(jobs: Any) -> Any:
     with jobs.store.read() as reader:
-        return queue.next_due(reader)
+        return postponed.next_moment(reader)
 
 
 def test_due_jobs_become_ready_the_longest_due_first_and_a_batch_at_a_time(jobs: Any) -> None:

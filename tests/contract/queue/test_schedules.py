@@ -11,7 +11,7 @@ import pytest
 
 from adjourn import config, errors
 from adjourn.errors import AdjournError, InvalidRequest, InvalidStateChange, QueryError
-from adjourn.jobs import explain, queue, schedules
+from adjourn.jobs import explain, postponed, queue, schedules
 from adjourn.jobs.model import Failed, Succeeded
 from adjourn.store import faults
 
@@ -94,7 +94,7 @@ def test_runs_never_overlap_and_missed_moments_are_one_run(jobs: Any) -> None:
         f"{claimed.id} is Locked (In Progress), and runs never overlap."
     )
     with jobs.store.read() as reader:
-        assert queue.next_due(reader) is None, "nobody need look before the run has ended"
+        assert postponed.next_moment(reader) is None, "nobody need look before the run has ended"
     jobs.settle((claimed, Failed(1, "no", "no")))
     assert (made(jobs), made(jobs), len(runs_of(jobs, schedule))) == (1, 0, 2)
     assert due(jobs, schedule) == jobs.now + timedelta(seconds=55)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -62,8 +63,31 @@ def test_a_killed_worker_is_dead_and_can_be_forgotten(
         runtime.sleep(0.02)
     assert store.living([str(worker)]) == set()
     assert store.dead_workers(runtime.now()) == [str(worker)]
-    store.release_worker(worker)
+    with contextlib.suppress(Undone):
+        store.write(lambda tx: undo(store.forget_dead(tx, str(worker))))
+    assert store.dead_workers(runtime.now()) == [str(worker)], "exactly if the unit is committed"
+    assert store.write(lambda tx: store.forget_dead(tx, str(worker)))
     assert store.dead_workers(runtime.now()) == []
+    assert store.write(lambda tx: store.forget_dead(tx, str(worker))), "nobody knows it any more"
+
+
+class Undone(Exception):
+    """Ends a unit that is to leave nothing."""
+
+
+def undo(forgotten: bool) -> None:
+    assert forgotten
+    raise Undone
+
+
+def test_a_living_worker_is_not_forgotten(store: Store, database_url: str) -> None:
+    worker = runtime.new_id()
+    store.hold_worker(worker, "host", 1)
+    beside = open_store(database_url)
+    for found in (store, beside):
+        assert not found.write(lambda tx, found=found: found.forget_dead(tx, str(worker)))  # type: ignore[misc]
+        assert found.living([str(worker)]) == {str(worker)}
+    beside.close()
 
 
 def test_a_release_of_a_living_worker_of_another_process_changes_nothing(

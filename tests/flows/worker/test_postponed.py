@@ -15,7 +15,7 @@ from tests.support.machine import Machine
 
 from adjourn import runtime
 from adjourn.client import Client
-from adjourn.jobs import queue
+from adjourn.jobs import postponed
 from adjourn.service import Service
 from adjourn.store.contract import Store
 
@@ -117,7 +117,8 @@ def test_an_old_job_that_is_resumed_starts_at_once_though_claims_are_far_ahead(
         new = org.enqueue(plugins.quick.request(str(number)))
         wait(lambda new=new: org.retrieve("asyncoperation", new)["statecode"] == 3, 20)  # type: ignore[misc]
     # As if that had been a while ago.
-    supervisor.claims._hints = [(moment - 11, sequence) for moment, sequence in supervisor.claims._hints]
+    hints = supervisor.claims._hints
+    hints.update({name: [(moment - 11, sequence) for moment, sequence in found] for name, found in hints.items()})
     supervisor.claims._swept = runtime.monotonic()
     began = runtime.now()
     org.update("asyncoperation", old, {"statecode": 0, "statuscode": 0})
@@ -135,7 +136,7 @@ def test_due_jobs_are_promoted_in_batches_in_the_order_of_their_moments(
 
     def unit(tx: Any) -> tuple[int, int | None]:
         tx.now = now + timedelta(hours=3, minutes=30)
-        return queue.promote_due(tx, 2)
+        return postponed.promote(tx, 2)
 
     assert [store.write(unit)[0] for _ in range(3)] == [2, 1, 0]
     ready = rows(store, "SELECT sequence FROM asyncoperation WHERE statecode = 0 ORDER BY sequence")

@@ -23,7 +23,7 @@ from tests.support import worker_plugins as plugins
 from adjourn import errors, runtime
 from adjourn.client import Client
 from adjourn.errors import InvalidRequest, QueryError
-from adjourn.jobs import explain, queue, schedules
+from adjourn.jobs import explain, postponed, queue, schedules
 from adjourn.jobs.model import Settlement, Succeeded
 from adjourn.metadata.values import moment_text
 from adjourn.pipeline.call import Call
@@ -282,7 +282,7 @@ def test_ten_years_of_virtual_time(service: Service, org: Client, store: Store) 
         """Some hundred moments, each with its own promotion, claim and settle, under one commit."""
         nonlocal now
         for _ in range(400):
-            due = queue.next_due(tx)
+            due = postponed.next_moment(tx)
             if due is None or due >= YEARS[1]:
                 return False
             now = max(now, DOWN[1] if DOWN[0] <= due < DOWN[1] else due)
