@@ -18,7 +18,7 @@ from adjourn.query.security import Caller
 from adjourn.service import Service
 from adjourn.webapi import addresses, dispatch, failures, multipart, prefer, url, write
 from adjourn.webapi.auth import ACTING_HEADERS
-from adjourn.webapi.exchange import Answer, Exchange
+from adjourn.webapi.exchange import Answer, Exchange, check_encoding
 from adjourn.webapi.multipart import ChangeSet, PartRequest
 
 URL_CHARACTERS_MAX = 65_536
@@ -125,6 +125,8 @@ def _answer(part: PartRequest, exchange: Exchange, service: Service) -> Answer:
 
 
 def _exchange(part: PartRequest, outer: Exchange) -> Exchange:
+    if part.body:
+        check_encoding(part.headers)
     target = part.target
     if target.startswith("$") and not target.startswith(("$batch", "$metadata")):
         target = addresses.referred(target, outer.references)
@@ -142,6 +144,7 @@ def _exchange(part: PartRequest, outer: Exchange) -> Exchange:
         headers=part.headers,
         body=part.body,
         preferences=prefer.parse(part.headers),
+        outlet=None,
     )
 
 
