@@ -82,9 +82,8 @@ def _perform_upsert(flow: Flow) -> dict[str, Any]:
     assert target.id is not None
     table = flow.catalog.table(target.table)
     there = write.exists(flow.tx, table, target.id)
-    if not there and target.table == system_jobs.TABLE:
-        # It can only have meant an update: nobody creates a job, and this one may just have been deleted.
-        raise not_found(table, target.id)
+    if not there:
+        _refuse_job(target)
     flow.nested(Request("Update" if there else "Create", {"Target": target}))
     return {"RecordCreated": not there, "Target": Reference(target.table, target.id)}
 
