@@ -220,7 +220,23 @@ def _check(certificate: Path, key: Path | None) -> None:
 
 
 class _Quiet(uvicorn.Server):
-    """Leaves signals alone: they are the command's affair, and can only be caught in the main thread."""
+    """Leaves signals alone: they are the command's affair, and can only be caught in the main thread.
+
+    Once the time for requests under way is over, connections end as they are: what their clients do not take would
+    otherwise be waited for.
+    """
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        last = asyncio.get_running_loop().call_later(STOP_SECONDS, self._break_off)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            last.cancel()
+
+    def _break_off(self) -> None:
+        for connection in list(self.server_state.connections):
+            assert isinstance(connection, BoundedProtocol)
+            connection.transport.abort()
 
     def install_signal_handlers(self) -> None:
         return None
