@@ -7,7 +7,7 @@ registrations and its event pipeline, and knows who the callers are.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -39,7 +39,6 @@ from adjourn.pipeline.record import Record
 from adjourn.pipeline.registry import Registry
 from adjourn.query import fetchxml, odata_options, result, security, write
 from adjourn.query.compile import compile
-from adjourn.query.plan import Plan
 from adjourn.query.result import Rows
 from adjourn.query.security import Caller
 from adjourn.query.tree import Attribute, Condition, Filter, Query
@@ -149,25 +148,25 @@ class Service:
         call: Call,
         *,
         names: bool = False,
-        write: Callable[[Plan], result.Write] | None = None,
+        begin: result.Begin | None = None,
     ) -> Rows:
         """Answer a query through the pipeline's RetrieveMultiple.
 
-        names: also the names of lookups' targets, for formatted values. write: how to write the rows as they come
+        names: also the names of lookups' targets, for formatted values. begin: makes what writes the rows as they come
         (`result.run`). Raises QueryError.
         """
         self._count("RetrieveMultiple")
 
-        def answer(reader: Reader, asked: Query, write: Callable[[Plan], result.Write] | None = None) -> Rows:
+        def answer(reader: Reader, asked: Query, begin: result.Begin | None = None) -> Rows:
             plan = compile(asked, self.catalog, call.caller, reader.dialect, reader.now, names=names)
-            return result.run(plan, reader, write)
+            return result.run(plan, reader, begin)
 
         steps = self.registry.cached().steps("RetrieveMultiple", query.table)
         if not steps:
             if call.transaction is not None:
-                return answer(call.transaction, query, write)
+                return answer(call.transaction, query, begin)
             with self.store.read() as reader:
-                return answer(reader, query, write)
+                return answer(reader, query, begin)
         answered: list[Rows] = []
 
         def perform(flow: Flow) -> dict[str, Any]:
@@ -180,11 +179,9 @@ class Service:
         prepared = Prepared(query.table, None, {"Query": query})
         self.pipeline.run("RetrieveMultiple", prepared, perform, self.pipeline.correlated(call), reads=True)
         found = answered[0]
-        if write is None or not found.rows:
+        if begin is None or found.collections:
             return found
-        return dataclasses.replace(
-            found, rows=[found.rows[0], found.rows[-1]], written=(write(found.plan)(found.rows),)
-        )
+        return dataclasses.replace(found, rows=result.written(found.rows, begin(found.plan, found.total)))
 
     def executed(self) -> dict[str, int]:
         """How often each message was executed in this process since it started."""

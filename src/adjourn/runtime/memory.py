@@ -13,7 +13,9 @@ KEPT_BYTES_MAX = 128 * 1024 * 1024
 """Free memory at the end of the heap that is kept; about thirty large answers."""
 _MAPPED_BYTES_MIN = 32 * 1024 * 1024
 """Pieces from this size on are mapped and given back by themselves: glibc's own upper limit."""
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_HEAPS_MAX = 4
+"""By default there are sixteen on two cores, each of which keeps what it has freed from the others."""
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 
 
 def keep_freed() -> bool:
@@ -22,4 +24,5 @@ def keep_freed() -> bool:
         tune = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):
         return False
-    return bool(tune(_TRIM_THRESHOLD, KEPT_BYTES_MAX)) and bool(tune(_MMAP_THRESHOLD, _MAPPED_BYTES_MIN))
+    wanted = ((_TRIM_THRESHOLD, KEPT_BYTES_MAX), (_MMAP_THRESHOLD, _MAPPED_BYTES_MIN), (_ARENA_MAX, _HEAPS_MAX))
+    return all([bool(tune(what, value)) for what, value in wanted])

@@ -12,7 +12,7 @@ A unit of writing is all or nothing, and durable when the call returns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
@@ -48,8 +48,9 @@ class Reader(Protocol):
     """The moment of this view: taken once, UTC; every statement in it gets it as a parameter."""
 
     def rows(self, sql: str, parameters: Parameters = ...) -> list[Row]: ...
-    def stream(self, sql: str, parameters: Parameters = ...) -> Iterator[Row]:
-        """Rows as they come; the view stays open until the iterator ends."""
+    def stream(self, sql: str, parameters: Parameters = ...) -> Generator[Row]:
+        """Rows as they come, few of them in memory at a time. To be read to its end or closed, and before that nothing
+        else can be asked of this view."""
         ...
 
     def read_file(self, file_id: UUID, first: int = 0, size: int | None = None) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,8 @@ from adjourn.store.postgres_connections import Connection
 from adjourn.store.postgres_text import translated
 
 _NOTHING: Mapping[str, Any] = {}
-_STREAM_ROWS = 1000
+_STREAM_ROWS = 16 if psycopg.capabilities.has_stream_chunked() else 1
+"""Rows of a stream that are in memory at a time: some MiB each at the most. libpq before 17 has no number of them."""
 _ORDINAL_MAX = 2**31 - 1
 
 
@@ -35,11 +36,11 @@ class PostgresReader:
         cursor = self._connection.execute(translated(sql), parameters)
         return cursor.fetchall() if cursor.description is not None else []
 
-    def stream(self, sql: str, parameters: Parameters = _NOTHING) -> Iterator[Row]:
-        with self._connection.cursor(f"stream_{runtime.new_id().hex}") as cursor:
-            cursor.itersize = _STREAM_ROWS
-            cursor.execute(translated(sql), parameters)
-            yield from cursor
+    def stream(self, sql: str, parameters: Parameters = _NOTHING) -> Generator[Row]:
+        # As the server sends them: a cursor of the server's would have it plan for the first rows, and ask for each part.
+        # What closes this closes that one, which ends the statement.
+        with self._connection.cursor() as cursor:
+            yield from cursor.stream(translated(sql), parameters, size=_STREAM_ROWS)
 
     def read_file(self, file_id: UUID, first: int = 0, size: int | None = None) -> bytes:
         low, skipped = divmod(first, config.FILE_CHUNK_BYTES)
@@ -72,8 +73,8 @@ class PostgresTransaction(PostgresReader):
         cursor = self._run(sql, parameters)
         return cursor.fetchall() if cursor.description is not None else []
 
-    def stream(self, sql: str, parameters: Parameters = _NOTHING) -> Iterator[Row]:
-        return iter(self.rows(sql, parameters))
+    def stream(self, sql: str, parameters: Parameters = _NOTHING) -> Generator[Row]:
+        yield from self.rows(sql, parameters)
 
     def execute(self, sql: str, parameters: Parameters = _NOTHING) -> int:
         return max(0, self._run(sql, parameters).rowcount)

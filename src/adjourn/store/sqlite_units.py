@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -34,8 +34,12 @@ class SqliteReader:
     def rows(self, sql: str, parameters: Parameters = _NOTHING) -> list[Row]:
         return self._ask(sql, parameters).fetchall()
 
-    def stream(self, sql: str, parameters: Parameters = _NOTHING) -> Iterator[Row]:
-        return iter(self._ask(sql, parameters))
+    def stream(self, sql: str, parameters: Parameters = _NOTHING) -> Generator[Row]:
+        cursor = self._ask(sql, parameters)
+        try:
+            yield from cursor
+        finally:
+            cursor.close(force=True)
 
     def read_file(self, file_id: UUID, first: int = 0, size: int | None = None) -> bytes:
         return self._files.read(file_id, first, size)
@@ -90,9 +94,9 @@ class SqliteTransaction(SqliteReader):
         except apsw.Error as error:
             raise self._explained(error) from error
 
-    def stream(self, sql: str, parameters: Parameters = _NOTHING) -> Iterator[Row]:
+    def stream(self, sql: str, parameters: Parameters = _NOTHING) -> Generator[Row]:
         # Read at once: an open statement would be in the way of the unit's own savepoints.
-        return iter(self.rows(sql, parameters))
+        yield from self.rows(sql, parameters)
 
     def execute(self, sql: str, parameters: Parameters = _NOTHING) -> int:
         self.check()

@@ -6,14 +6,16 @@ threads and of requests waiting for one is bounded; beyond it the answer is 503 
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import anyio
 import anyio.to_thread
+import structlog
 from anyio.lowlevel import RunVar
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -30,11 +32,13 @@ from adjourn.service import Service
 from adjourn.webapi import batch, dispatch, failures, observe, prefer, url
 from adjourn.webapi.auth import Authenticator, Bearer
 from adjourn.webapi.bodies import Bodies, Body, Full
-from adjourn.webapi.exchange import Answer, Exchange
+from adjourn.webapi.exchange import Answer, Exchange, Stream, check_encoding
 from adjourn.webapi.oidc import Issuer
+from adjourn.webapi.outlet import ClientLeft, Outlet, Unsent, Watch
 from adjourn.webapi.protection import Protection
 from adjourn.webapi.remembered import Remembered
 
+log = structlog.get_logger("adjourn.webapi")
 THREADS = 64
 """Requests answered at a time. Writers mostly wait for the disk together, one group commit for many."""
 WAITING_MAX = 1_000
@@ -45,6 +49,9 @@ _HOST = re.compile(r"[A-Za-z0-9._\-]+(?::\d{1,5})?|\[[0-9A-Fa-f:.]+\](?::\d{1,5}
 _ODATA = (("OData-Version", "4.0"), ("Cache-Control", "no-cache"))
 _LIMITER: RunVar[anyio.CapacityLimiter] = RunVar("limiter")
 _BODIES: RunVar[Bodies] = RunVar("bodies")
+_UNSENT: RunVar[Unsent] = RunVar("unsent")
+_CLIENT_LEFT = 499
+"""How the metrics call an answer that nobody was there any more to take; nginx counts them under this number."""
 T = TypeVar("T")
 
 
@@ -91,6 +98,14 @@ class Incoming:
         return cls(scope["method"], _origin(scope, headers), path, scope["query_string"].decode("latin-1"), headers)
 
 
+class Wire(NamedTuple):
+    """A request's connection. in_pieces: its answer may be sent without its length."""
+
+    receive: Receive
+    send: Send
+    in_pieces: bool
+
+
 class Edge:
     """The application's endpoints and what they share."""
 
@@ -105,7 +120,7 @@ class Edge:
     async def api(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Everything below /api/data."""
         began = runtime.monotonic()
-        request = Incoming.of(scope)
+        request, wire = Incoming.of(scope), Wire(receive, send, scope["http_version"] != "1.0")
         try:
             if request.origin is None:
                 raise InvalidRequest(f"Host '{request.headers.get('host', '')[:100]}' is no host name.")
@@ -114,15 +129,18 @@ class Edge:
             if bearer is None:
                 bearer = await self._in_thread(lambda: self.authenticator.bearer(request.headers))
             if self.protection is None:
-                answer = await self._admitted(request, bearer, receive)
+                answer = await self._admitted(request, bearer, wire)
             else:
-                answer = await self._counted(request, bearer, receive, self.protection)
+                answer = await self._counted(request, bearer, wire, self.protection)
         except Exception as error:
             answer = self._refused(error, request)
         self.measured.observe(request.method, answer.status, runtime.monotonic() - began)
-        await _send(answer, send, _ODATA, close=answer.status == 413)
+        if answer.outlet is not None:
+            await answer.outlet.finished()
+        else:
+            await _send(answer, wire, _ODATA, close=answer.status in (413, 415))
 
-    async def _counted(self, request: Incoming, bearer: Bearer, receive: Receive, protection: Protection) -> Answer:
+    async def _counted(self, request: Incoming, bearer: Bearer, wire: Wire, protection: Protection) -> Answer:
         """The answer to an admitted request under service protection."""
         try:
             protection.enter(bearer.user_id)
@@ -131,7 +149,7 @@ class Edge:
         began = runtime.monotonic()
         operations = 1
         try:
-            answer = await self._admitted(request, bearer, receive)
+            answer = await self._admitted(request, bearer, wire)
             operations = answer.operations
         except Exception as error:
             answer = self._refused(error, request)
@@ -139,20 +157,21 @@ class Edge:
             left = protection.leave(bearer.user_id, runtime.monotonic() - began, operations)
         return answer.plus(*left)
 
-    async def _admitted(self, request: Incoming, bearer: Bearer, receive: Receive) -> Answer:
+    async def _admitted(self, request: Incoming, bearer: Bearer, wire: Wire) -> Answer:
         length = _announced(request.headers)
         if length == 0:
-            return await self._answered(request, bearer, b"")
+            return await self._answered(request, bearer, b"", wire)
+        check_encoding(request.headers)
         bodies = _bodies()
         kept = bodies.body(length)
         try:
-            body = await _body(receive, kept)
+            body = await _body(wire.receive, kept)
             async with bodies.at_work(len(body)):
-                return await self._answered(request, bearer, body)
+                return await self._answered(request, bearer, body, wire)
         finally:
             kept.give_up()
 
-    async def _answered(self, request: Incoming, bearer: Bearer, body: bytes) -> Answer:
+    async def _answered(self, request: Incoming, bearer: Bearer, body: bytes, wire: Wire) -> Answer:
         question = None
         if request.method == "GET" and not body:
             question = self.remembered.question(
@@ -161,10 +180,36 @@ class Edge:
         known = self.remembered.find(question) if question is not None else None
         if known is not None:
             return known
-        answer = await self._in_thread(lambda: self._answer(request, bearer, body))
+        if request.method == "GET" and wire.in_pieces:
+            answer = await self._let_out(request, bearer, body, wire)
+        else:
+            answer = await self._in_thread(lambda: self._answer(request, bearer, body, None))
         if question is not None:
             self.remembered.keep(question, answer)
         return answer
+
+    async def _let_out(self, request: Incoming, bearer: Bearer, body: bytes, wire: Wire) -> Answer:
+        """An answer that may begin before it is complete; then what it returns says so, and whether it went well."""
+
+        def opening(head: Answer) -> list[tuple[bytes, bytes]]:
+            # What is left is told as it was before this request's time counts.
+            left = self.protection.left(bearer.user_id) if self.protection is not None else ()
+            return _raw((*head.headers, *left, *_ODATA, ("Content-Type", head.content_type)))
+
+        outlet = Outlet(wire.receive, wire.send, _unsent(), opening)
+        try:
+            answer = await self._in_thread(lambda: self._answer(request, bearer, body, outlet))
+        except BaseException as error:
+            outlet.abandon()
+            if not outlet.begun or not isinstance(error, Exception):
+                raise
+            if isinstance(error, ClientLeft):
+                log.info("a client left before it had its answer", path=request.path[:500])
+                answer = Answer(_CLIENT_LEFT)
+            else:
+                log.warning("an answer was cut", path=request.path[:500], reason=str(error)[:500])
+                answer = self._refused(error, request)
+        return dataclasses.replace(answer, outlet=outlet) if outlet.begun else answer
 
     def _refused(self, error: Exception, request: Incoming) -> Answer:
         answer = failures.failed(error, request.method, request.path, request.headers)
@@ -213,7 +258,7 @@ class Edge:
         finally:
             self.waiting -= 1
 
-    def _answer(self, request: Incoming, bearer: Bearer, body: bytes) -> Answer:
+    def _answer(self, request: Incoming, bearer: Bearer, body: bytes, outlet: Outlet | None) -> Answer:
         """The synchronous part of a request. Raises the documented errors."""
         below = request.path.removeprefix(API_PATH)
         version = _VERSION.match(below)
@@ -241,6 +286,7 @@ class Edge:
             call=call,
             preferences=prefer.parse(request.headers),
             skiptoken_key=self.authenticator.skiptoken_key,
+            outlet=outlet,
         )
         if request.method == "POST" and len(exchange.segments) == 1 and exchange.segments[0].name == "$batch":
             return batch.run(exchange, self.service, lambda headers: self.authenticator.caller(bearer, headers))
@@ -270,6 +316,15 @@ def _bodies() -> Bodies:
         return _BODIES.get()
     except LookupError:
         _BODIES.set(found := Bodies())
+        return found
+
+
+def _unsent() -> Unsent:
+    """Of the event loop that asks."""
+    try:
+        return _UNSENT.get()
+    except LookupError:
+        _UNSENT.set(found := Unsent())
         return found
 
 
@@ -303,7 +358,7 @@ def _too_large() -> TooLarge:
     return TooLarge(f"The body of a request is at most {config.BODY_BYTES_MAX:,} bytes.")
 
 
-async def _send(answer: Answer, send: Send, more: tuple[tuple[str, str], ...] = (), *, close: bool = False) -> None:
+async def _send(answer: Answer, wire: Wire, more: tuple[tuple[str, str], ...] = (), *, close: bool = False) -> None:
     headers = [*answer.headers, *more]
     if answer.content_type:
         headers.append(("Content-Type", answer.content_type))
@@ -311,16 +366,37 @@ async def _send(answer: Answer, send: Send, more: tuple[tuple[str, str], ...] = 
         headers.append(("Content-Length", str(answer.length)))
     if close:
         headers.append(("Connection", "close"))
-    raw = [(_header_name(name), value.encode("latin-1", "replace")) for name, value in headers]
-    await send({"type": "http.response.start", "status": answer.status, "headers": raw})
-    if answer.stream is not None:
-        # In a thread, piece by piece: each is read from the store as the one before it is on its way.
-        while (part := await anyio.to_thread.run_sync(next, answer.stream.pieces, None)) is not None:
-            await send({"type": "http.response.body", "body": part, "more_body": True})
+    send = wire.send
+    await send({"type": "http.response.start", "status": answer.status, "headers": _raw(headers)})
+    if answer.stream is not None and not await _read_out(answer.stream, wire):
+        return
     *before, last = answer.pieces
     for piece in before:
         await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": last})
+
+
+async def _read_out(stream: Stream, wire: Wire) -> bool:
+    """Send what is read meanwhile, piece by piece; False if the client left before the end, or it could not be read."""
+    left = anyio.Event()
+    watch = Watch(wire.receive, left.set)
+    try:
+        # In a thread: each piece is read from the store as the one before it is on its way.
+        while (part := await anyio.to_thread.run_sync(next, stream.pieces, None)) is not None:
+            await wire.send({"type": "http.response.body", "body": part, "more_body": True})
+            if left.is_set():
+                log.info("a client left before it had its file")
+                return False
+        return True
+    except AdjournError as error:
+        log.warning("an answer was cut", reason=error.message)
+        return False
+    finally:
+        watch.stop()
+
+
+def _raw(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(_header_name(name), value.encode("latin-1", "replace")) for name, value in headers]
 
 
 class _Name(bytes):

@@ -16,9 +16,9 @@ from adjourn import errors, runtime
 from adjourn.errors import AdjournError, InvalidRequest
 from adjourn.query.security import Caller
 from adjourn.service import Service
-from adjourn.webapi import addresses, dispatch, failures, multipart, prefer, url, write
+from adjourn.webapi import addresses, dispatch, envelope, failures, multipart, prefer, url, write
 from adjourn.webapi.auth import ACTING_HEADERS
-from adjourn.webapi.exchange import Answer, Exchange
+from adjourn.webapi.exchange import Answer, Exchange, check_encoding
 from adjourn.webapi.multipart import ChangeSet, PartRequest
 
 URL_CHARACTERS_MAX = 65_536
@@ -44,13 +44,19 @@ def run(exchange: Exchange, service: Service, caller_of: CallerOf) -> Answer:
     parts = multipart.parse(exchange.body, exchange.headers.get("content-type", ""))
     name = f"batchresponse_{runtime.new_id()}"
     pieces: list[bytes] = []
-    status = 200
+    size, status = 0, 200
     for part in parts:
         if isinstance(part, ChangeSet):
             failed = _change_set(part, exchange, service, caller_of, pieces, name)
         else:
             answer = _made(part, exchange, service, caller_of)
-            pieces.append(multipart.piece(answer, part.content_id, name))
+            piece = multipart.piece(answer, part.content_id, name)
+            size += len(piece)
+            if size > envelope.KEPT_BYTES_MAX and part.method == "GET":  # what was changed must be told
+                size -= len(piece)
+                answer = failures.failed(envelope.too_long(), part.method, part.target, part.headers)
+                piece = multipart.piece(answer, part.content_id, name)
+            pieces.append(piece)
             failed = answer.status >= 400
         if failed and not exchange.preferences.continue_on_error:
             status = 400
@@ -125,6 +131,8 @@ def _answer(part: PartRequest, exchange: Exchange, service: Service) -> Answer:
 
 
 def _exchange(part: PartRequest, outer: Exchange) -> Exchange:
+    if part.body:
+        check_encoding(part.headers)
     target = part.target
     if target.startswith("$") and not target.startswith(("$batch", "$metadata")):
         target = addresses.referred(target, outer.references)
@@ -142,6 +150,7 @@ def _exchange(part: PartRequest, outer: Exchange) -> Exchange:
         headers=part.headers,
         body=part.body,
         preferences=prefer.parse(part.headers),
+        outlet=None,
     )
 
 

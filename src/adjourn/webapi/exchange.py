@@ -14,8 +14,9 @@ from typing import Any
 import msgspec
 
 from adjourn import config
-from adjourn.errors import InvalidRequest, TooLarge
+from adjourn.errors import InvalidRequest, NotSupported, TooLarge
 from adjourn.pipeline.call import Call
+from adjourn.webapi.outlet import Outlet
 from adjourn.webapi.prefer import Preferences
 from adjourn.webapi.url import Segment
 
@@ -48,6 +49,8 @@ class Exchange:
     skiptoken_key: bytes = b""
     references: Mapping[str, str] = field(default_factory=dict)
     """In a batch: what `$1` stands for, an address relative to the root, by Content-ID."""
+    outlet: Outlet | None = None
+    """By which a long answer may be handed over before it is complete; None where it has to be kept as a whole."""
 
     def within(self, **changes: Any) -> Exchange:
         return dataclasses.replace(self, **changes)
@@ -69,6 +72,7 @@ class Answer:
     lasting: the same request has the same answer until something is committed.
     operations: how many requests it answers, for service protection.
     stream: what is read while it is sent, instead of a body.
+    outlet: what sends it: it has begun already. Then there is no body here.
     """
 
     status: int
@@ -79,6 +83,7 @@ class Answer:
     lasting: bool = False
     operations: int = 1
     stream: Stream | None = None
+    outlet: Outlet | None = None
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key == name), None)
@@ -108,6 +113,17 @@ def condition(exchange: Exchange, header: str) -> frozenset[int] | str | None:
             f"{header} must be * or at most {ETAGS_MAX} ETags such as W/\"1234\", found '{text[:100]}'."
         )
     return frozenset(int(match[1]) for match in found if match is not None)
+
+
+def check_encoding(headers: Mapping[str, str]) -> None:
+    """Raises NotSupported (415) for a body that would have to be unpacked before it could be read."""
+    found = headers.get("content-encoding", "").strip()
+    if found.lower() not in ("", "identity"):
+        raise NotSupported(
+            f"Content-Encoding '{found[:60]}' is not supported: bodies are not unpacked. Send the body as it is, without "
+            "this header.",
+            status=415,
+        )
 
 
 def json_answer(status: int, value: Any, *headers: tuple[str, str]) -> Answer:

@@ -18,6 +18,7 @@ from adjourn.query.cookie import Position
 from adjourn.query.result import Children, Rows
 from adjourn.query.tree import NEVER, Attribute, Link, Page, Query, collections_of, with_collections
 from adjourn.webapi import render
+from adjourn.webapi.envelope import Envelope, SingleRecord, writing
 from adjourn.webapi.exchange import Exchange
 from adjourn.webapi.render import Style
 
@@ -81,14 +82,14 @@ def _expands(query: Query) -> bool:
     return bool(query.collections) or any(link.expand for link in query.links)
 
 
-def written(exchange: Exchange, catalog: Catalog, rows: Rows, style: Style) -> Rows:
-    """The rows written together with the collections expanded in them."""
-    page = _page(exchange, catalog, rows.plan.shape, rows.collections, style)
-    piece = render.arrays(page)(rows.rows)
-    return dataclasses.replace(rows, rows=rows.rows[-1:], written=(piece,) if rows.rows else ())
+def write(exchange: Exchange, catalog: Catalog, rows: Rows, style: Style, into: Envelope | SingleRecord) -> Rows:
+    """Write the rows, with the collections expanded in them. Of the rows, the first and the last remain."""
+    encode = render.arrays(_writer(exchange, catalog, rows.plan.shape, rows.collections, style))
+    into.begin(rows.plan, rows.total)
+    return dataclasses.replace(rows, rows=result.written(rows.rows, writing(into, encode)), collections=())
 
 
-def _page(exchange: Exchange, catalog: Catalog, shape: Any, children: tuple[Children, ...], style: Style) -> Any:
+def _writer(exchange: Exchange, catalog: Catalog, shape: Any, children: tuple[Children, ...], style: Style) -> Any:
     related = [_Related(exchange, catalog, *pair) for pair in zip(children, style.collections, strict=True)]
     reader_zone = zone(exchange.call.caller.timezone_code)
     return render.writer(shape, style, catalog)(reader_zone, exchange.root, related)
@@ -99,7 +100,7 @@ class _Related:
 
     def __init__(self, exchange: Exchange, catalog: Catalog, children: Children, style: Style) -> None:
         plan = children.of
-        write = _page(exchange, catalog, plan.of.shape, children.collections, style)
+        write = _writer(exchange, catalog, plan.of.shape, children.collections, style)
         self._exchange = exchange
         self._plan = plan
         self._records = children.grouped(write(children.rows))

@@ -6,7 +6,7 @@ Each address becomes one query tree, asked through the service as the caller. So
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -22,6 +22,7 @@ from adjourn.query.result import Rows
 from adjourn.query.tree import Attribute, Condition, Filter, Link, Page, Query, with_collections
 from adjourn.service import Service
 from adjourn.webapi import expanded, prefer, render, single_value, url, views
+from adjourn.webapi.envelope import Envelope, SingleRecord, writing
 from adjourn.webapi.exchange import ENCODER, Answer, Exchange, json_answer, no_content
 from adjourn.webapi.render import Style
 from adjourn.webapi.resource import Resource, related_table
@@ -31,7 +32,6 @@ _LATER = ("sql",)
 _RECORD_OPTIONS = ("$select", "$expand")
 _FETCH_OPTIONS = ("fetchXml", "$count")
 _ENTITY_MISMATCH = 0x80041128
-_COMMA = ord(",")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -70,10 +70,10 @@ def record(
     shown = expanded.context(query, service.catalog)
     query = expanded.paged(query, exchange)
     query, style = _versioned(query, service.catalog, exchange)
-    rows = _ask(exchange, service, query, style)
+    written = SingleRecord()
+    rows = _written(exchange, service, query, style, written)
     if not rows.rows:
         raise service.missing(table, key, exchange.call)
-    body = bytes(rows.written[0][2:-1])  # without the brackets of the array and the first brace of its record
     context = f"{exchange.root}$metadata#{table.entityset}{shown}/$entity"
     applied = exchange.preferences.applied(annotated=True, represented=status != 200 or exchange.method == "PATCH")
     headers = (("Preference-Applied", applied),) if applied else ()
@@ -88,7 +88,9 @@ def record(
     if tag is not None:
         headers = (*headers, ("ETag", tag))
     lasting = not style.collections and service.reads_plainly(table.logical)
-    return Answer(status, b'{"@odata.context":' + ENCODER.encode(context) + b"," + body, headers, lasting=lasting)
+    return Answer(
+        status, b'{"@odata.context":' + ENCODER.encode(context) + b"," + written.body, headers, lasting=lasting
+    )
 
 
 def _etag(rows: Rows, style: Style) -> str | None:
@@ -190,11 +192,17 @@ def _collection(
     context = "" if query.aggregate else expanded.context(query, service.catalog)
     query = expanded.paged(query, exchange)
     query, style = _versioned(query, service.catalog, exchange, nulls=not query.aggregate)
-    rows = _ask(exchange, service, query, style)
-    link = None
-    if rows.more:
-        link = next_link(exchange, query, Position(rows.plan.number + 1, rows.after))
-    return _page(exchange, service, rows, f"{entityset}{context}", link=link)
+    envelope = Envelope(
+        lambda plan, total: _head(exchange, service, f"{entityset}{context}", total, total), exchange.outlet
+    )
+    return envelope.end(_linked(exchange, query, _written(exchange, service, query, style, envelope)))
+
+
+def _linked(exchange: Exchange, query: Query, rows: Rows) -> dict[str, str]:
+    """The link to the next page, where there is one."""
+    if not rows.more:
+        return {}
+    return {"@odata.nextLink": next_link(exchange, query, Position(rows.plan.number + 1, rows.after))}
 
 
 def _at_page(query: Query, exchange: Exchange, size: int | None) -> Query:
@@ -220,9 +228,11 @@ def _viewed(
     if references:
         raise InvalidRequest(f"{view} cannot be used together with $ref.", code=0x0)
     query, style = _versioned(query, service.catalog, exchange, nulls=False)
-    rows = _ask(exchange, service, query, style)
-    link = next_link(exchange, query, Position(rows.plan.number + 1, rows.after)) if rows.more else None
-    return _page(exchange, service, rows, _fetched_context(rows, style, table), link=link)
+    envelope = Envelope(
+        lambda plan, total: _head(exchange, service, _fetched_context(plan, style, table), total, total),
+        exchange.outlet,
+    )
+    return envelope.end(_linked(exchange, query, _written(exchange, service, query, style, envelope)))
 
 
 def _fetched(exchange: Exchange, service: Service, table: Table, narrow: tuple[Condition | Link, ...]) -> Answer:
@@ -246,69 +256,50 @@ def _fetched(exchange: Exchange, service: Service, table: Table, narrow: tuple[C
     asked_total = query.total
     query = dataclasses.replace(query, total=query.total or counted == "true")
     query, style = _versioned(query, service.catalog, exchange, nulls=False)
-    rows = _ask(exchange, service, query, style)
-    link = cookie.encode_annotation(rows) if rows.more else None
-    return _page(
-        exchange,
-        service,
-        rows,
-        _fetched_context(rows, style, table),
-        fetch_cookie=link,
-        fetched=True,
-        total=rows.total if asked_total else None,
-        count=counted == "true",
-    )
+
+    def head(plan: Plan, total: int | None) -> Answer:
+        return _head(
+            exchange,
+            service,
+            _fetched_context(plan, style, table),
+            total if counted == "true" else None,
+            total if asked_total else None,
+        )
+
+    envelope = Envelope(head, exchange.outlet)
+    rows = _written(exchange, service, query, style, envelope)
+    members: dict[str, Any] = {}
+    if exchange.preferences.annotations.more:
+        members[f"@{prefer.MORE}"] = rows.more
+    next_page = cookie.encode_annotation(rows) if rows.more else None
+    if next_page is not None:
+        members[f"@{prefer.COOKIE}"] = next_page
+    return envelope.end(members)
 
 
-def _fetched_context(rows: Rows, style: Style, table: Table) -> str:
-    names = ",".join(render.property_name(output) for output in rows.plan.outputs if output.key not in style.hidden)
+def _fetched_context(plan: Plan, style: Style, table: Table) -> str:
+    names = ",".join(render.property_name(output) for output in plan.outputs if output.key not in style.hidden)
     return f"{table.entityset}({names})"
 
 
-def _page(
-    exchange: Exchange,
-    service: Service,
-    rows: Rows,
-    context: str,
-    *,
-    link: str | None = None,
-    fetch_cookie: str | None = None,
-    fetched: bool = False,
-    total: int | None = None,
-    count: bool = True,
-) -> Answer:
-    """A collection's envelope around its written rows."""
+def _head(exchange: Exchange, service: Service, context: str, counted: int | None, total: int | None) -> Answer:
+    """A collection's envelope as far as its rows. counted: for `@odata.count`. total: for the annotation."""
     wanted = exchange.preferences.annotations
     head: dict[str, Any] = {"@odata.context": f"{exchange.root}$metadata#{context}"}
-    if rows.total is not None and count:
-        head["@odata.count"] = rows.total
+    if counted is not None:
+        head["@odata.count"] = counted
     if wanted.total:
-        found = total if fetched else rows.total
-        head[f"@{prefer.TOTAL}"] = -1 if found is None else found
+        head[f"@{prefer.TOTAL}"] = -1 if total is None else total
     if wanted.total_exceeded:
         head[f"@{prefer.TOTAL_EXCEEDED}"] = False
     if wanted.metadata_version:
         head[f"@{prefer.METADATA_VERSION}"] = str(service.catalog.version)
-    if fetched and wanted.more:
-        head[f"@{prefer.MORE}"] = rows.more
-    if fetch_cookie is not None:
-        head[f"@{prefer.COOKIE}"] = fetch_cookie
-    start = ENCODER.encode(head)[:-1] + b',"value":'
-    tail = b'],"@odata.nextLink":' + ENCODER.encode(link) + b"}" if link is not None else b"]}"
     applied = exchange.preferences.applied(paged=True, annotated=True)
-    headers = (("Preference-Applied", applied),) if applied else ()
-    return Answer(200, start, headers, rest=(*_joined(rows.written), tail))
-
-
-def _joined(written: tuple[bytearray, ...]) -> Iterator[bytes | bytearray]:
-    """Arrays of rows as one array that is still open; changed in place, since copying a page costs as much as writing it."""
-    for place, piece in enumerate(written):
-        if place:
-            piece[0] = _COMMA
-        del piece[-1:]
-        yield piece
-    if not written:
-        yield b"["
+    return Answer(
+        200,
+        ENCODER.encode(head)[:-1] + b',"value":',
+        (("Preference-Applied", applied),) if applied else (),
+    )
 
 
 def next_link(exchange: Exchange, query: Query, position: Position) -> str:
@@ -359,20 +350,25 @@ def _count(exchange: Exchange, service: Service, table: Table, narrow: tuple[Con
     return Answer(200, _BOM + str(total).encode(), (), "text/plain")
 
 
-def _ask(exchange: Exchange, service: Service, query: Query, style: Style | None = None) -> Rows:
-    """Ask as the caller. style: write the rows so, while they come (`Rows.written`, arrays of records)."""
+def _ask(exchange: Exchange, service: Service, query: Query) -> Rows:
+    """Ask as the caller."""
+    return service.retrieve_multiple(query, exchange.call, names=exchange.preferences.annotations.formatted)
+
+
+def _written(exchange: Exchange, service: Service, query: Query, style: Style, into: Envelope | SingleRecord) -> Rows:
+    """Ask as the caller, and write the rows while they come."""
     names = exchange.preferences.annotations.formatted
-    if style is None:
-        return service.retrieve_multiple(query, exchange.call, names=names)
     if style.collections:
         rows = service.retrieve_multiple(query, exchange.call, names=names)
-        return expanded.written(exchange, service.catalog, rows, style)
-    wanted, reader_zone = style, zone(exchange.call.caller.timezone_code)
+        return expanded.write(exchange, service.catalog, rows, style, into)
+    reader_zone = zone(exchange.call.caller.timezone_code)
 
-    def write(plan: Plan) -> result.Write:
-        return render.arrays(render.writer(plan.shape, wanted, service.catalog)(reader_zone, exchange.root))
+    def begin(plan: Plan, total: int | None) -> result.Write:
+        into.begin(plan, total)
+        encode = render.arrays(render.writer(plan.shape, style, service.catalog)(reader_zone, exchange.root))
+        return writing(into, encode)
 
-    return service.retrieve_multiple(query, exchange.call, names=names, write=write)
+    return service.retrieve_multiple(query, exchange.call, names=names, begin=begin)
 
 
 def _versioned(query: Query, catalog: Catalog, exchange: Exchange, *, nulls: bool = True) -> tuple[Query, Style]:

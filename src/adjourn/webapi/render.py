@@ -84,14 +84,17 @@ def writer(shape: Shape, style: Style, catalog: Catalog) -> Writer:
 
 
 def arrays(page: Callable[[Rows], list[Any]]) -> Callable[[Rows], bytearray]:
-    """Rows as JSON arrays, each in memory of its own that is about as large as the last one was."""
-    size = 0
+    """Rows as JSON arrays, each in memory of its own that is a little larger than the last ones were for so many rows.
+
+    The encoder takes half as much again where what it is given does not suffice, and all of it waits to be sent.
+    """
+    each = 0
 
     def write(rows: Rows) -> bytearray:
-        nonlocal size
-        found = bytearray(size)
+        nonlocal each
+        found = bytearray(each * len(rows) * 17 // 16)
         _ENCODER.encode_into(page(rows), found)
-        size = len(found)
+        each = len(found) // len(rows) + 1
         return found
 
     return write

@@ -17,6 +17,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from adjourn import config, runtime
 from adjourn.errors import InvalidRequest
+from adjourn.webapi import failures
+from adjourn.webapi.exchange import JSON
 
 HEAD_BYTES_MAX = config.URL_CHARACTERS_MAX + 65_536
 """Request line and headers together: the longest address, and room for large tokens."""
@@ -93,6 +95,24 @@ class BoundedProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         self._stalled = None
         super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP is refused as everything else is, and its connection closed."""
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            self.transport.close()  # an answer is under way: another one in its middle would be taken for a part of it
+            return
+        if self._head_bytes > HEAD_BYTES_MAX:
+            msg = f"The head of a request is at most {HEAD_BYTES_MAX:,} bytes."
+        content = failures.answer(400, "0x0", msg).body
+        head = (
+            "HTTP/1.1 400 Bad Request",
+            f"Content-Type: {JSON}",
+            f"Content-Length: {len(content)}",
+            "OData-Version: 4.0",
+            "Connection: close",
+        )
+        self.transport.write("\r\n".join((*head, "", "")).encode() + content)
+        self.transport.close()
 
     def on_message_begin(self) -> None:
         self._head_bytes = 0
@@ -200,7 +220,23 @@ def _check(certificate: Path, key: Path | None) -> None:
 
 
 class _Quiet(uvicorn.Server):
-    """Leaves signals alone: they are the command's affair, and can only be caught in the main thread."""
+    """Leaves signals alone: they are the command's affair, and can only be caught in the main thread.
+
+    Once the time for requests under way is over, connections end as they are: what their clients do not take would
+    otherwise be waited for.
+    """
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        last = asyncio.get_running_loop().call_later(STOP_SECONDS, self._break_off)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            last.cancel()
+
+    def _break_off(self) -> None:
+        for connection in list(self.server_state.connections):
+            assert isinstance(connection, BoundedProtocol)
+            connection.transport.abort()
 
     def install_signal_handlers(self) -> None:
         return None

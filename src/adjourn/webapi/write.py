@@ -16,6 +16,7 @@ import structlog
 from adjourn import errors, runtime
 from adjourn.errors import Duplicate, InvalidRequest, NotFound, PrivilegeDenied, UnknownResource
 from adjourn.metadata.model import ManyToMany, Reference, Table
+from adjourn.pipeline import system_jobs
 from adjourn.pipeline.call import Call, Request
 from adjourn.pipeline.record import Record
 from adjourn.service import Service
@@ -73,7 +74,8 @@ def change(exchange: Exchange, service: Service, resource: Resource) -> Answer:
             raise Duplicate("A record with matching key values already exists.")
         service.execute(Request("Create", {"Target": record}), exchange.call)
         created = True
-    elif if_match is not None:
+    elif if_match is not None or table.logical == system_jobs.TABLE:
+        # Of a job only an update can be meant: nobody creates one, and this one may just have been deleted.
         call = dataclasses.replace(exchange.call, if_match=if_match)
         service.execute(Request("Update", {"Target": record}), call)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 
 import httpx
@@ -181,6 +182,10 @@ def test_addresses_follow_the_host_that_the_client_used(http: httpx.Client) -> N
 def test_what_is_no_request_gets_400_and_the_server_lives_on(http: httpx.Client, request_bytes: bytes) -> None:
     found = raw(http, request_bytes)
     assert found == b"" or found.startswith((b"HTTP/1.1 400", b"HTTP/1.1 401"))
+    if found:
+        head, _, body = found.partition(b"\r\n\r\n")
+        assert b"application/json; odata.metadata=minimal" in head
+        assert json.loads(body)["error"]["message"]
     assert http.get("WhoAmI").status_code == 200
 
 

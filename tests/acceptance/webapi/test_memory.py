@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -20,7 +21,7 @@ from tests.support.serving import Serving
 from adjourn.query import result
 from adjourn.service import Service
 from adjourn.store.contract import Store
-from adjourn.webapi import bodies, server
+from adjourn.webapi import bodies, envelope, server
 from adjourn.webapi.app import create_app
 
 from .conftest import TOKEN, Start
@@ -154,14 +155,44 @@ def test_an_answer_that_nobody_takes_gives_up_its_connection(
     assert received < 4 * MIB, "the rest was not sent once it was too late"
 
 
-def test_an_answer_beyond_its_limit_is_refused_by_name(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(result, "ANSWER_BYTES_MAX", 20_000)
+@pytest.fixture
+def long_descriptions(http: httpx.Client) -> httpx.Client:
     for _ in range(20):
         http.post("accounts", json={"name": "x", "description": "y" * 1999}).raise_for_status()
-    answer = http.get("accounts?$select=description")
+    return http
+
+
+def test_an_answer_that_has_to_be_kept_is_refused_by_name_beyond_its_limit(
+    long_descriptions: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client of HTTP/1.0 cannot take an answer whose length is not known."""
+    monkeypatch.setattr(envelope, "KEPT_BYTES_MAX", 20_000)
+
+    def asked(prefer: str) -> bytes:
+        path = "/api/data/v9.2/accounts?$select=description"
+        lines = (f"GET {path} HTTP/1.0", "Host: x", f"Authorization: Bearer {TOKEN}", f"Prefer: {prefer}", "", "")
+        with socket.create_connection(("127.0.0.1", long_descriptions.base_url.port or 0)) as connection:
+            connection.sendall("\r\n".join(lines).encode())
+            return b"".join(iter(lambda: connection.recv(MIB), b""))
+
+    refused = asked("odata.maxpagesize=20")
+    assert refused.startswith(b"HTTP/1.1 400")
+    assert b"maxpagesize" in refused
+    answered, _, body = asked("odata.maxpagesize=5").partition(b"\r\n\r\n")
+    assert f"content-length: {len(body)}".encode() in answered.lower()
+    assert len(json.loads(body)["value"]) == 5
+
+
+def test_rows_that_collections_are_expanded_in_are_refused_beyond_a_limit(
+    long_descriptions: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(result, "KEPT_BYTES_MAX", 20_000)
+    monkeypatch.setattr(result, "LONG_CHARACTERS", 1000)
+    address = "accounts?$select=description&$expand=Account_Tasks($select=subject)"
+    answer = long_descriptions.get(address)
     assert answer.status_code == 400
     assert "maxpagesize" in answer.json()["error"]["message"]
-    few = http.get("accounts?$select=description", headers={"Prefer": "odata.maxpagesize=5"})
+    few = long_descriptions.get(address, headers={"Prefer": "odata.maxpagesize=5"})
     assert len(few.json()["value"]) == 5
 
 
