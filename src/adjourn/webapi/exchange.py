@@ -9,7 +9,7 @@ import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -48,6 +48,8 @@ class Exchange:
     skiptoken_key: bytes = b""
     references: Mapping[str, str] = field(default_factory=dict)
     """In a batch: what `$1` stands for, an address relative to the root, by Content-ID."""
+    arriving: bool = False
+    """The body is not there yet: it goes to the answer's `taker` as it arrives."""
 
     def within(self, **changes: Any) -> Exchange:
         return dataclasses.replace(self, **changes)
@@ -61,6 +63,14 @@ class Stream:
     pieces: Iterator[bytes]
 
 
+class Taker(Protocol):
+    """What takes a body in as it arrives. `finish` comes at its end, `abandon` when it breaks off or is refused."""
+
+    def write(self, content: bytes) -> None: ...
+    def finish(self) -> None: ...
+    def abandon(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A response. headers: beside Content-Type and those that every response has.
@@ -69,6 +79,7 @@ class Answer:
     lasting: the same request has the same answer until something is committed.
     operations: how many requests it answers, for service protection.
     stream: what is read while it is sent, instead of a body.
+    taker: who takes the request's body first, if the exchange says that it is still arriving.
     """
 
     status: int
@@ -79,6 +90,7 @@ class Answer:
     lasting: bool = False
     operations: int = 1
     stream: Stream | None = None
+    taker: Taker | None = None
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key == name), None)
