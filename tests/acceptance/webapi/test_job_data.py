@@ -59,6 +59,12 @@ def nothing_is_left(service: Service, files: int = 0) -> None:
     with service.store.read() as reader:
         assert reader.rows("SELECT count(*) FROM fileupload")[0][0] == 0
         assert reader.rows("SELECT count(*) FROM fileattachment")[0][0] == files
+        assert (
+            reader.rows(
+                "SELECT pieceid FROM filepiece WHERE fileid NOT IN (SELECT fileattachmentid FROM fileattachment)"
+            )
+            == []
+        )
         assert explain.examine(reader) == []
     assert orphans.scan(service.store) == {}
     assert service.store.sweep_files(runtime.now() + timedelta(days=2)) == 0
@@ -85,6 +91,16 @@ def test_what_is_put_is_what_is_got(http: httpx.Client, service: Service, job: s
     assert http.delete(job).status_code == 204
     nothing_is_left(service)
     assert service.store.space().files == 0
+
+
+@pytest.mark.parametrize("length", [20, LIMIT + 1])
+def test_the_file_that_a_job_was_made_with_goes_when_other_data_comes(
+    http: httpx.Client, service: Service, length: int
+) -> None:
+    job = enqueued(http, PostponeUntil=LATER, InputParameters={"name": "a" * LIMIT})
+    assert put(http, job, named(length)).status_code == 204
+    assert data(http, job) == named(length)
+    nothing_is_left(service, files=int(length > LIMIT))
 
 
 def test_a_length_need_not_be_announced(http: httpx.Client, service: Service, job: str) -> None:
