@@ -41,6 +41,8 @@ class Event(StrEnum):
     """Its executor or its worker died, or was stopped: it was given back."""
     RECURRENCE = "recurrence"
     """A schedule got another pattern."""
+    DATA = "data"
+    """Its data was replaced, before it had begun."""
     TURN = "turn"
     """The job before it among those of its dependency token has ended."""
 

@@ -54,6 +54,12 @@ def files_found(dialect: Dialect) -> str:
 
 
 @cache
+def pieces_of(dialect: Dialect) -> str:
+    """Of files that lie in pieces: file and piece."""
+    return f"SELECT fileid, pieceid FROM filepiece WHERE fileid {_among('uuid', dialect)}"
+
+
+@cache
 def forget_files(dialect: Dialect) -> tuple[str, str]:
     """Of files whose bytes are lost: what the jobs say of them, and their rows."""
     among = _among("uuid", dialect)

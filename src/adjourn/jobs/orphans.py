@@ -101,13 +101,22 @@ def _lost_files(store: Store) -> Iterator[list[UUID]]:
         with store.read() as reader:
             rows = reader.rows(sql.files_found(reader.dialect), {"after": after, "limit": FOUND_TOGETHER})
             found = [UUID(row[0]) for row in rows]
-            there = reader.files_there(found)
-        lost = [file_id for file_id in found if file_id not in there]
+            lost = _lost_among(reader, found)
         if lost:
             yield lost
         if len(found) < FOUND_TOGETHER:
             return
         after = str(found[-1])
+
+
+def _lost_among(reader: Reader, found: Sequence[UUID]) -> list[UUID]:
+    """Those of some files that are not all there: as a whole, or one of their pieces."""
+    contents: dict[UUID, list[UUID]] = {file_id: [] for file_id in found}
+    pieces = reader.rows(sql.pieces_of(reader.dialect), {"keys": _listed(reader, [str(file_id) for file_id in found])})
+    for file_id, piece in pieces:
+        contents[UUID(file_id)].append(UUID(piece))
+    there = reader.files_there([one for file_id, parts in contents.items() for one in parts or [file_id]])
+    return [file_id for file_id, parts in contents.items() if not there.issuperset(parts or [file_id])]
 
 
 def _mend(tx: Transaction, statement: str, keys: Sequence[Any]) -> int:

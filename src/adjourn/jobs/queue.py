@@ -294,7 +294,10 @@ def delete(tx: Transaction, job_ids: Sequence[UUID]) -> int:
         ids = _ids(tx, [str(job_id) for job_id in job_ids[start : start + _DELETE_BATCH]])
         lock_tokens(tx, [row[0] for row in tx.rows(sql.keys, {"ids": ids})])
         ended = tx.rows(sql.ended, {"ids": ids})
-        tx.delete_files([UUID(row[0]) for row in tx.rows(sql.files_of, {"ids": ids})])
+        files = tx.rows(sql.files_of, {"ids": ids})
+        if files:
+            tx.delete_files([UUID(row[0]) for row in files])
+            tx.execute(sql.delete_pieces, {"ids": ids})
         for statement in sql.delete:
             count = tx.execute(statement, {"ids": ids})
         removed += count

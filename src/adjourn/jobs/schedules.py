@@ -20,7 +20,7 @@ from uuid import UUID
 
 from adjourn import config, errors, runtime
 from adjourn.errors import InvalidRequest, InvalidStateChange, NotFound, QueryError
-from adjourn.jobs import history, postponed, queue, timetable
+from adjourn.jobs import history, job_data, postponed, queue, timetable
 from adjourn.jobs.history import Entry, Event
 from adjourn.jobs.model import RUN_TYPES, NewJob
 from adjourn.jobs.schedule_statements import statements
@@ -113,7 +113,7 @@ def _run_of(tx: Transaction, row: Row) -> tuple[NewJob, datetime | None]:
     anchor = datetime.fromisoformat(start or created_on)
     following = timetable.following(pattern, anchor, tx.now)
     if data is None and data_file is not None:
-        data = tx.read_file(UUID(data_file)).decode()
+        data = job_data.content(tx, UUID(data_file))
     run = NewJob(
         id=runtime.new_id(),
         operation_type=RUN_TYPES.get(operation_type) or operation_type,

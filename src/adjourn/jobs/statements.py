@@ -73,6 +73,7 @@ class Statements:
     ended: str
     keys: str
     files_of: str
+    delete_pieces: str
     delete: tuple[str, ...]
     checkpoint: str
     holds: str
@@ -150,6 +151,10 @@ def statements(dialect: Dialect) -> Statements:
         if postgres
         else "(SELECT value ->> 0 AS sequence, value ->> 1 AS lease, value ->> 2 AS seconds, value ->> 3 AS message "
         "FROM json_each(:rows)) v"
+    )
+    files_of = (
+        "SELECT fileattachmentid FROM fileattachment WHERE objectidtypecode = 'asyncoperation' "
+        f"AND objectid {among(':ids', 'uuid')}"
     )
     types = "unnest(:types::integer[]) t(type)" if postgres else "(SELECT value AS type FROM json_each(:types)) t"
     return Statements(
@@ -315,10 +320,9 @@ def statements(dialect: Dialect) -> Statements:
             "AND serialkey IS NOT NULL"
         ),
         # of jobs about to go: their files
-        files_of=(
-            "SELECT fileattachmentid FROM fileattachment WHERE objectidtypecode = 'asyncoperation' "
-            f"AND objectid {among(':ids', 'uuid')}"
-        ),
+        files_of=f"{files_of} UNION ALL SELECT pieceid FROM filepiece WHERE fileid IN ({files_of})",
+        # of files in pieces: which pieces they have
+        delete_pieces=f"DELETE FROM filepiece WHERE fileid IN ({files_of})",
         # deletion: what hangs on a job, then the job
         delete=(
             f"DELETE FROM jobhistory WHERE jobsequence IN (SELECT sequence FROM asyncoperation "

@@ -116,8 +116,8 @@ class BulkDelete:
                 raise InvalidRequest("A query of a bulk delete cannot be ordered by such long texts.")
             record = UUID(row[key])
             # A link may find a record more than once; it counts once.
-            position = [index, list(behind), seen + len(items.keys() | {record})]
-            items[record] = Item(Reference(query.table, record), position, index)
+            count = seen + len(items) + (record not in items)
+            items[record] = Item(Reference(query.table, record), [index, list(behind), count], index)
         return list(items.values())
 
     def standing(self, chunk: Chunk, progress: Progress, items: Sequence[Item]) -> set[Reference]:

@@ -50,12 +50,13 @@ log = structlog.get_logger("adjourn.operations")
 CHUNK_SECONDS = 0.04
 """A chunk ends after the row that passes this, so that with its commit it holds the writer for about 50 ms: longer would keep
 others from it (`config.STEP_SLOW_SECONDS`), shorter would pay for more commits."""
-YIELD_SECONDS = 0.004
+YIELD_SECONDS = 0.002
 """The same while somebody waits for the writer."""
 _REST_TIMES, _REST_SECONDS_MAX = 3.0, 0.2
 """After a chunk that others waited for, the runner rests so many times as long as it took: it takes a quarter of the writer at
 most, and jobs that flow are picked up as if nothing long ran."""
-READ_AHEAD_ROWS = 500
+READ_AHEAD_ROWS = 200
+STANDING_ROWS = 50
 _ROWS_FIRST, _ROWS_MAX = 20, 500
 """How many rows a chunk is begun with: twice as many as the one before it came to."""
 _BUSY_ATTEMPTS_MAX = 8
@@ -224,9 +225,14 @@ class _Run:
                 self._operation.failed(chunk, items[0], refused)
                 progress.failed += 1
                 worked = 1
-            standing = self._operation.standing(chunk, progress, items) if refused is None else set()
+            standing: set[Reference] = set()
+            seen = worked
             while worked < len(items):
-                size = self._operation.together(chunk, items[worked:]) if len(items) > 1 else 1
+                if worked == seen:
+                    looked_at = items[seen : seen + STANDING_ROWS]
+                    standing = self._operation.standing(chunk, progress, looked_at)
+                    seen += len(looked_at)
+                size = self._operation.together(chunk, items[worked:seen]) if len(items) > 1 else 1
                 some = items[worked : worked + size]
                 self._apply(chunk, [item for item in some if item.record in standing], progress)
                 worked += len(some)

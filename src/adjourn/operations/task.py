@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from adjourn.jobs import job_data
 from adjourn.jobs.model import ClaimedJob
 from adjourn.pipeline.call import Call
 from adjourn.service import Service
@@ -41,4 +42,4 @@ def data_of(job: ClaimedJob, service: Service) -> str:
     if job.data_file is None:
         return ""
     with service.store.read() as reader:
-        return reader.read_file(job.data_file).decode()
+        return job_data.content(reader, job.data_file)

@@ -1,7 +1,8 @@
 """The statements of files in columns: uploads under way, the pieces of files, and what belongs to which record.
 
 A file is a `fileattachment` row and its pieces, in the order of their first bytes; each piece's content lies where the store
-keeps files, under the piece's own id. A job's file has no pieces: it lies under its own id as a whole.
+keeps files, under the piece's own id. The file that a job was made with has no pieces: it lies under its own id as a
+whole; what was uploaded as a job's data has them.
 """
 
 from __future__ import annotations
@@ -140,6 +141,15 @@ def finish(tx: Transaction, upload: Upload, chosen: Sequence[Piece], mime_type: 
             "committed": True if tx.dialect == "postgres" else 1,
         },
     )
+
+
+def abandon(tx: Transaction, upload_id: UUID) -> None:
+    """Forget an upload with what has arrived of it."""
+    key = {"id": str(upload_id)}
+    gone = tx.rows("SELECT pieceid FROM filepiece WHERE fileid = :id", key)
+    tx.execute("DELETE FROM filepiece WHERE fileid = :id", key)
+    tx.execute("DELETE FROM fileupload WHERE fileuploadid = :id", key)
+    _remove(tx, gone)
 
 
 def forget(tx: Transaction, target: Reference, column: str | None = None) -> None:

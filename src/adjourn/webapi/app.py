@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple, TypeVar
 
 import anyio
@@ -29,7 +29,7 @@ from adjourn.errors import AdjournError, Busy, InvalidRequest, Throttled, TooLar
 from adjourn.pipeline.call import Call
 from adjourn.query.security import Caller
 from adjourn.service import Service
-from adjourn.webapi import batch, dispatch, failures, observe, prefer, url
+from adjourn.webapi import batch, dispatch, failures, job_data, observe, prefer, url
 from adjourn.webapi.auth import Authenticator, Bearer
 from adjourn.webapi.bodies import Bodies, Body, Full
 from adjourn.webapi.exchange import Answer, Exchange, Stream, check_encoding
@@ -158,7 +158,9 @@ class Edge:
         return answer.plus(*left)
 
     async def _admitted(self, request: Incoming, bearer: Bearer, wire: Wire) -> Answer:
-        length = _announced(request.headers)
+        if job_data.arrives(request.method, request.path):
+            return await self._taken(request, bearer, wire)
+        length = _announced(request.headers, config.BODY_BYTES_MAX)
         if length == 0:
             return await self._answered(request, bearer, b"", wire)
         check_encoding(request.headers)
@@ -168,6 +170,29 @@ class Edge:
             body = await _body(wire.receive, kept)
             async with bodies.at_work(len(body)):
                 return await self._answered(request, bearer, body, wire)
+        finally:
+            kept.give_up()
+
+    async def _taken(self, request: Incoming, bearer: Bearer, wire: Wire) -> Answer:
+        """The answer to a request whose body is stored as it arrives; no thread waits for the client meanwhile."""
+        length = _announced(request.headers)
+        held = min(length, job_data.HELD_BYTES_MAX) if length is not None else job_data.HELD_BYTES_MAX
+        kept = _bodies().body(held)
+        try:
+            kept.take(held)
+            answer = await self._in_thread(lambda: self._answer(request, bearer, b"", arriving=True))
+            taker = answer.taker
+            if taker is None:
+                return answer
+            try:
+                async for piece in _pieces(wire.receive, job_data.PIECE_BYTES):
+                    await self._in_thread(partial(taker.write, piece))
+                await self._in_thread(taker.finish)
+            except BaseException:
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(taker.abandon, limiter=_limiter())
+                raise
+            return answer
         finally:
             kept.give_up()
 
@@ -183,7 +208,7 @@ class Edge:
         if request.method == "GET" and wire.in_pieces:
             answer = await self._let_out(request, bearer, body, wire)
         else:
-            answer = await self._in_thread(lambda: self._answer(request, bearer, body, None))
+            answer = await self._in_thread(lambda: self._answer(request, bearer, body))
         if question is not None:
             self.remembered.keep(question, answer)
         return answer
@@ -198,7 +223,7 @@ class Edge:
 
         outlet = Outlet(wire.receive, wire.send, _unsent(), opening)
         try:
-            answer = await self._in_thread(lambda: self._answer(request, bearer, body, outlet))
+            answer = await self._in_thread(lambda: self._answer(request, bearer, body, outlet=outlet))
         except BaseException as error:
             outlet.abandon()
             if not outlet.begun or not isinstance(error, Exception):
@@ -258,7 +283,9 @@ class Edge:
         finally:
             self.waiting -= 1
 
-    def _answer(self, request: Incoming, bearer: Bearer, body: bytes, outlet: Outlet | None) -> Answer:
+    def _answer(
+        self, request: Incoming, bearer: Bearer, body: bytes, *, outlet: Outlet | None = None, arriving: bool = False
+    ) -> Answer:
         """The synchronous part of a request. Raises the documented errors."""
         below = request.path.removeprefix(API_PATH)
         version = _VERSION.match(below)
@@ -287,6 +314,7 @@ class Edge:
             preferences=prefer.parse(request.headers),
             skiptoken_key=self.authenticator.skiptoken_key,
             outlet=outlet,
+            arriving=arriving,
         )
         if request.method == "POST" and len(exchange.segments) == 1 and exchange.segments[0].name == "$batch":
             return batch.run(exchange, self.service, lambda headers: self.authenticator.caller(bearer, headers))
@@ -328,14 +356,14 @@ def _unsent() -> Unsent:
         return found
 
 
-def _announced(headers: dict[str, str]) -> int | None:
+def _announced(headers: dict[str, str], most: int | None = None) -> int | None:
     """The length that a request announces; None for none. Raises TooLarge for one beyond the limit."""
     length = headers.get("content-length", "")
     if not (length.isascii() and length.isdigit()):
         return None if "transfer-encoding" in headers else 0
-    if int(length[:20]) > config.BODY_BYTES_MAX:
+    if most is not None and int(length[:20]) > most:
         raise _too_large()
-    return int(length)
+    return int(length[:20])
 
 
 async def _body(receive: Receive, kept: Body) -> bytes:
@@ -352,6 +380,22 @@ async def _body(receive: Receive, kept: Body) -> bytes:
         pieces.append(piece)
         if not message.get("more_body", False):
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+async def _pieces(receive: Receive, size: int) -> AsyncIterator[bytes]:
+    """A body in pieces of at least `size` bytes, but for the last one."""
+    held = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise InvalidRequest("The connection was closed before the body was complete.")
+        held += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(held) >= size or not more:
+            yield bytes(held)
+            held.clear()
+        if not more:
+            return
 
 
 def _too_large() -> TooLarge:

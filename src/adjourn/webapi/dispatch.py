@@ -3,7 +3,7 @@
 GET     set, set(id), …/property, …/$value, …/$count, …/$ref, navigation, function, $metadata, EntityDefinitions
 POST    set, navigation, …/$ref, action, $batch
 PATCH   set(id), …/file column
-PUT     …/property, …/file column, …/single/$ref
+PUT     …/property, …/file column, …/single/$ref, …/data/$value of a system job
 DELETE  set(id), …/property, …/$ref
 """
 
@@ -22,6 +22,7 @@ from adjourn.webapi import (
     definitions,
     failures,
     file_columns,
+    job_data,
     keys,
     operations,
     read,
@@ -98,6 +99,8 @@ def _bypassed(exchange: Exchange) -> frozenset[int]:
 def _handlers(found: Resource) -> dict[str, Handler]:
     """What each verb does on a resource."""
     handlers: dict[str, Handler] = {"GET": read.get}
+    if found.suffix == "$value" and job_data.is_data(found):
+        return handlers | {"PUT": job_data.put}
     if found.suffix in ("$count", "$value"):
         return handlers
     if found.suffix == "$ref":

@@ -9,7 +9,7 @@ import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -51,6 +51,8 @@ class Exchange:
     """In a batch: what `$1` stands for, an address relative to the root, by Content-ID."""
     outlet: Outlet | None = None
     """By which a long answer may be handed over before it is complete; None where it has to be kept as a whole."""
+    arriving: bool = False
+    """The body is not there yet: it goes to the answer's `taker` as it arrives."""
 
     def within(self, **changes: Any) -> Exchange:
         return dataclasses.replace(self, **changes)
@@ -64,6 +66,14 @@ class Stream:
     pieces: Iterator[bytes]
 
 
+class Taker(Protocol):
+    """What takes a body in as it arrives. `finish` comes at its end, `abandon` when it breaks off or is refused."""
+
+    def write(self, content: bytes) -> None: ...
+    def finish(self) -> None: ...
+    def abandon(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A response. headers: beside Content-Type and those that every response has.
@@ -73,6 +83,7 @@ class Answer:
     operations: how many requests it answers, for service protection.
     stream: what is read while it is sent, instead of a body.
     outlet: what sends it: it has begun already. Then there is no body here.
+    taker: who takes the request's body first, if the exchange says that it is still arriving.
     """
 
     status: int
@@ -84,6 +95,7 @@ class Answer:
     operations: int = 1
     stream: Stream | None = None
     outlet: Outlet | None = None
+    taker: Taker | None = None
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key == name), None)

@@ -127,7 +127,7 @@ def download(exchange: Exchange, service: Service, file_id: UUID, content_type: 
 
 
 def located(service: Service, call: Call, file_id: UUID) -> tuple[Stored, list[Piece]]:
-    """What a file is made of. A job's file is one piece, under the file's own id. Raises NotFound."""
+    """What a file is made of. The file that a job was made with is one piece, under the file's own id. Raises NotFound."""
     if call.transaction is not None:
         found, pieces = files.stored(call.transaction, file_id), files.pieces(call.transaction, file_id)
     else:
