@@ -29,7 +29,9 @@ LARGE = 1_000
 """From here on a payload goes to a file, so that a crash of files needs no megabytes."""
 _TOKENLESS = 0.5
 _WAITS = (0.0, 0.0, 0.0, 0.0, 0.4, 3.0, 9.0)
-_MESSAGES = (handlers.work, handlers.work, handlers.atomic_work, isolated_handlers.isolated_work)
+_MESSAGES = (
+    handlers.work, handlers.work, handlers.awaited_work, handlers.atomic_work, isolated_handlers.isolated_work,
+)  # fmt: skip
 _ENDS = (
     "succeed", "succeed", "succeed", "succeed", "succeed", "succeed", "retry", "retries", "back off", "postpone", "continue",
     "fail", "cancel", "die",
