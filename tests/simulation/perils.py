@@ -24,11 +24,7 @@ _ANYWHERE = (
 )  # fmt: skip
 _FROZEN_SECONDS = ((0.01, 1.0), (1.0, 8.0), (25.0, 40.0))
 _JUMP_SECONDS = ((0.1, 5.0), (60.0, 7_200.0))
-_NOT_LIVED = ("adjourn.jobs.schedules.", "adjourn.operations.")
-"""Nobody of this world orders schedules or bulk deletes: deaths at their points are in tests/proof, with real processes."""
-DEATHS = tuple(
-    sorted({site.rpartition(": ")[2] for site in points.declared("sqlite") if not site.startswith(_NOT_LIVED)})
-)
+DEATHS = tuple(sorted({site.rpartition(": ")[2] for site in points.declared("sqlite")}))
 """The fault points of the source, at each of which a process must have died."""
 KINDS = (*(kind for kind, _ in _ANYWHERE), REPLY_LOST, DISK_FULL, *(f"death at: {moment}" for moment in DEATHS))
 """Everything that a run of many seeds must have met."""
