@@ -98,7 +98,7 @@ class Orders:
                 order.jobs = self._jobs(service, call)
                 order.ended_only = kind == "jobs" and dice.random() < 0.4
             order.sent = True
-            order.id = service.execute(Request("BulkDelete", self._parameters(order)), call)["JobId"]
+            order.id = self.send(service, call, order, recurs=not order.ended_only and dice.random() < 0.3)
             runtime.sleep(dice.uniform(0, 1.0))
             if kind != "jobs" and dice.random() < 0.6:
                 self._contacts(service, call, order.mark, dice.randint(1, 3))
@@ -106,6 +106,11 @@ class Orders:
             if error.status != 503:
                 raise
         return order.id
+
+    def send(self, service: Service, call: Call, order: Order, *, recurs: bool = False) -> UUID:
+        """The order itself; the id of its job."""
+        job: UUID = service.execute(Request("BulkDelete", self._parameters(order, recurs=recurs)), call)["JobId"]
+        return job
 
     def act(self, service: Service, call: Call, job: UUID) -> str:
         """Give a schedule another pattern, or ask when it is due; what came of it."""
@@ -153,14 +158,13 @@ class Orders:
         self.memory.doomed += ids
         return ids
 
-    def _parameters(self, order: Order) -> dict[str, Any]:
+    def _parameters(self, order: Order, *, recurs: bool) -> dict[str, Any]:
         dice = self._dice
         queries = []
         if order.contacts:
             queries.append(_query("contact", "lastname", "Equal", order.mark))
         if order.jobs:
             queries.append(_query("asyncoperation", "asyncoperationid", "In", *map(str, order.jobs)))
-        recurs = not order.ended_only and dice.random() < 0.3
         return {
             "QuerySet": queries,
             "JobName": order.mark,
