@@ -83,7 +83,7 @@ class _Delete(NamedTuple):
 
 def examine(reader: Reader, entries: Sequence[Entry], ordered: Ordered) -> Iterator[str]:
     """What should not have happened."""
-    yield from _schedules(reader)
+    yield from _schedules(reader, ordered)
     yield from _BulkDeletes(reader, entries, ordered).examine()
 
 
@@ -104,13 +104,16 @@ class _Event(NamedTuple):
     person: str | None
 
 
-def _schedules(reader: Reader) -> Iterator[str]:
+def _schedules(reader: Reader, ordered: Ordered) -> Iterator[str]:
     """Each run was made when it was due, for a moment for which there was none, while no other was open; and the schedule
     moved on in the same transaction, to the first moment of its pattern that lies behind it."""
     events: dict[str, list[_Event]] = defaultdict(list)
     sql = "SELECT schedule, run, due, moment, pattern, anchor, beside, status, person FROM proofschedule ORDER BY number"
     for row in reader.rows(sql):
         events[row[0]].append(_Event(*row))
+    for job, pattern in ordered.patterns:
+        if all(event.pattern != pattern for event in events[str(job)]):
+            yield f"schedule {job} was given the pattern {pattern}, as was acknowledged, and never had it"
     for schedule, found in events.items():
         moments = Counter(event.due for event in found if event.run is not None)
         for due, count in moments.items():

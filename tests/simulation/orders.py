@@ -7,6 +7,7 @@ delete. Nobody else deletes those, nor the jobs that it is given, so that every 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -65,7 +66,9 @@ class Ordered:
     doomed: list[UUID] = field(default_factory=list)
     """Jobs that were made to be deleted by an order."""
     patterns: list[tuple[UUID, str]] = field(default_factory=list)
-    """Of schedules: those that were given to them later."""
+    """Of schedules: those that were given to them later, as was acknowledged."""
+    done: Counter[str] = field(default_factory=Counter)
+    """What was done to schedules besides, and how many bulk deletes were ordered."""
 
 
 class Orders:
@@ -99,6 +102,7 @@ class Orders:
                 order.ended_only = kind == "jobs" and dice.random() < 0.4
             order.sent = True
             order.id = self.send(service, call, order, recurs=not order.ended_only and dice.random() < 0.3)
+            self.memory.done["bulk delete"] += 1
             runtime.sleep(dice.uniform(0, 1.0))
             if kind != "jobs" and dice.random() < 0.6:
                 self._contacts(service, call, order.mark, dice.randint(1, 3))
@@ -112,8 +116,11 @@ class Orders:
         job: UUID = service.execute(Request("BulkDelete", self._parameters(order, recurs=recurs)), call)["JobId"]
         return job
 
-    def act(self, service: Service, call: Call, job: UUID) -> str:
-        """Give a schedule another pattern, or ask when it is due; what came of it."""
+    def act(self, service: Service, call: Call, job: UUID) -> None:
+        """Give a schedule another pattern, or ask when it is due."""
+        self.memory.done[f"recurrence, {self._act(service, call, job)}"] += 1
+
+    def _act(self, service: Service, call: Call, job: UUID) -> str:
         dice = self._dice
         try:
             if dice.random() < 0.5:

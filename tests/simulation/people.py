@@ -17,6 +17,7 @@ from uuid import UUID
 
 from tests.proof.violations import Act, Batch
 from tests.simulation import handlers, isolated_handlers
+from tests.simulation.customizers import Customizers
 from tests.simulation.orders import Orders
 
 from adjourn import runtime
@@ -82,7 +83,8 @@ class Memory:
 class People:
     """All of them. batches, acts: how many are still to be done. pace: how much slower or faster than usual they are.
 
-    large: how many characters of a payload go to a file; large_share: of how many jobs. orders: who orders long work.
+    large: how many characters of a payload go to a file; large_share: of how many jobs. orders: who orders long work;
+    customizers: who changes the metadata.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class People:
         large_share: float = 0.2,
         tokens: Sequence[str] = ("red", "green"),
         orders: Orders | None = None,
+        customizers: Customizers | None = None,
     ) -> None:
         self.memory = Memory()
         self.batches = batches
@@ -106,6 +109,7 @@ class People:
         self._large_share = large_share
         self._tokens = tokens
         self._orders = orders
+        self._customizers = customizers
         self._marks = 0
 
     @property
@@ -122,6 +126,8 @@ class People:
             if self._orders is not None and self._orders.deletes > 0 and self._dice.random() < 0.5:
                 job = self._orders.bulk_delete(service, self._call(service))
                 self.memory.known += [job] if job is not None else []
+            if self._customizers is not None and self._customizers.changes > 0:
+                self._customizers.change(service, self._call(service))
             runtime.sleep(self._dice.uniform(0, 1.5) * self._pace)
 
     def operate(self, service: Service) -> None:
@@ -193,7 +199,7 @@ class People:
         if self._orders is not None and dice.random() < 0.3:
             schedule = self._schedule(service)
             if schedule is not None and dice.random() < 0.5:
-                memory.refused[f"recurrence: {self._orders.act(service, self._call(service), schedule)}"] += 1
+                self._orders.act(service, self._call(service), schedule)
                 return
             job = schedule or job
         self._do(service, action, job)

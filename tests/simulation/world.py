@@ -26,7 +26,7 @@ import structlog
 from tests.proof import audit
 from tests.proof.checker import violations
 from tests.proof.violations import Effect, Log
-from tests.simulation import handlers, long_work, programs, victims
+from tests.simulation import customizers, handlers, long_work, programs, victims
 from tests.simulation.machine import Machine
 from tests.simulation.orders import Orders
 from tests.simulation.people import LARGE, People
@@ -35,8 +35,9 @@ from tests.simulation.scheduler import Process, Scheduler
 from tests.simulation.store import Store
 
 from adjourn import config, runtime
-from adjourn.jobs import explain
+from adjourn.jobs import explain, queue
 from adjourn.jobs import orphans as jobs_orphans
+from adjourn.jobs.model import REQUEST
 from adjourn.jobs.queue import workers
 from adjourn.metadata.values import moment_text
 from adjourn.operations import chunks, orphans
@@ -126,6 +127,7 @@ def make_template(path: Path) -> None:
         audit.begin(store)
         for statement in (*_DIARIES, *long_work.DIARIES):
             store.write(lambda tx, statement=statement: tx.execute(statement))
+        store.write(lambda tx: queue.load_history(tx, [_imported()]))
         store.close()
         done.append(True)
 
@@ -133,6 +135,19 @@ def make_template(path: Path) -> None:
         scheduler.start(Process("template"), main, name="main")
         scheduler.run(lambda: bool(done))
         scheduler.abandon()
+
+
+def _imported() -> dict[str, Any]:
+    """A schedule from elsewhere, which is due and whose pattern is none: it can only end, and must be in nobody's way."""
+    moment = moment_text(runtime.now())
+    return {
+        "asyncoperationid": str(runtime.new_id()), "operationtype": REQUEST, "name": "imported", "messagename": "work",
+        "depth": 1, "ownerid": config.ADMIN_USER_ID, "owneridtype": "systemuser", "owninguser": config.ADMIN_USER_ID,
+        "owningbusinessunit": config.ROOT_BUSINESS_UNIT_ID, "createdby": config.ADMIN_USER_ID, "createdon": moment,
+        "modifiedby": config.ADMIN_USER_ID, "modifiedon": moment, "statecode": 1, "statuscode": 10,
+        "waitreason": "schedule", "recurrencepattern": "FREQ=NEVER", "postponeuntil": moment,
+        "correlationid": str(runtime.new_id()), "correlationupdatedtime": moment,
+    }  # fmt: skip
 
 
 class World:
@@ -147,7 +162,15 @@ class World:
         self.dice = random.Random(f"{seed} world")
         wishes = random.Random(f"{seed} people")
         self.orders = Orders(random.Random(f"{seed} orders"), deletes=wishes.randint(0, 2))
-        self.people = People(wishes, batches=wishes.randint(4, 9), acts=wishes.randint(10, 30), orders=self.orders)
+        changes = wishes.choice((0, 0, 0, 0, 6))
+        self.customizers = customizers.Customizers(random.Random(f"{seed} customizers"), changes=changes)
+        self.people = People(
+            wishes,
+            batches=wishes.randint(4, 9),
+            acts=wishes.randint(10, 30),
+            orders=self.orders,
+            customizers=self.customizers,
+        )
         self.perils = Perils(random.Random(f"{seed} perils"), self.scheduler, self.machine, self._ask_to_stop)
         self.slots = ["a", "b"][: 1 + self.dice.randrange(2)]
         self.finished = False
@@ -180,6 +203,8 @@ class World:
         report.perils = self.perils.counts
         report.refused = self.people.memory.refused
         report.acts = Counter(str(act.action) for act in self.people.memory.acts)
+        report.acts.update(self.orders.memory.done)
+        report.acts.update({f"metadata, {name}": count for name, count in self.customizers.done.items()})
         report.violations += [*self._heard, *self.machine.complaints]
         return report
 
@@ -280,7 +305,8 @@ class World:
     def _examine(self, report: Report, done: list[bool]) -> None:
         store = Store(self.path, self.machine)
         # What a next start would do about those that died last: their locks go. Their jobs have been run already.
-        duties.duties(Service(store), runtime.new_id(), lambda: None, lambda: None)["rescue"](runtime.now())
+        service = Service(store)
+        duties.duties(service, runtime.new_id(), lambda: None, lambda: None)["rescue"](runtime.now())
         store.sweep_files(runtime.now())
         memory = self.people.memory
         with store.read() as reader:
@@ -301,6 +327,7 @@ class World:
             report.violations += [f"worker {found} holds jobs" for found in workers(reader)]
             report.violations += explain.examine(reader)
             report.violations += long_work.examine(reader, entries, self.orders.memory)
+            report.violations += customizers.examine(reader, service, self.customizers.tables)
         report.violations += [
             f"worker {found} is dead, and its lock is there" for found in store.dead_workers(runtime.now())
         ]
