@@ -35,8 +35,18 @@ LATER = (
     "FREQ=MINUTELY;INTERVAL=7;BYSECOND=13", "FREQ=DAILY;UNTIL=20310401T000000Z", "FREQ=YEARLY;BYDAY=20MO",
     "FREQ=YEARLY;INTERVAL=2;BYMONTH=3;BYDAY=1SU", "FREQ=DAILY;BYHOUR=9,18;BYDAY=TU,TH",
     "FREQ=YEARLY;BYMONTHDAY=17", "FREQ=HOURLY;INTERVAL=2;COUNT=2000", "FREQ=DAILY;COUNT=100;BYDAY=MO",
+    "FREQ=YEARLY;BYWEEKNO=1,20,-1;BYDAY=MO", "FREQ=YEARLY;BYYEARDAY=1,100,-1", "FREQ=MONTHLY;BYMONTH=1,6;BYDAY=2TU,-1SU",
+    "FREQ=HOURLY;BYMONTH=5;BYHOUR=3", "FREQ=MINUTELY;INTERVAL=20;BYMONTHDAY=31", "FREQ=WEEKLY;INTERVAL=2;COUNT=9",
 )  # fmt: skip
 """Those that began some weeks ago: one run now, for all moments that were missed, and the next one at another time."""
+NONSENSE = (
+    "FREQ=SOMETIMES", "FREQ=DAILY;INTERVAL=0", "FREQ=DAILY;COUNT=2;UNTIL=20310101T000000Z", "FREQ=YEARLY;BYWEEKNO=20",
+    "FREQ=MONTHLY;BYYEARDAY=3", "FREQ=DAILY;BYDAY=2MO", "FREQ=MONTHLY;BYDAY=6MO", "FREQ=DAILY;BYSETPOS=1",
+    "FREQ=DAILY;BYHOUR=9;BYSETPOS=2", "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", "FREQ=DAILY;BYHOUR=24", "INTERVAL=2",
+    "FREQ=DAILY;FREQ=DAILY", "FREQ=DAILY;UNTIL=tomorrow", "FREQ=DAILY;BYDAY=XX", "FREQ=DAILY;COUNT=-1", "daily", "",
+    "FREQ=YEARLY;BYWEEKNO=20;BYDAY=2MO", "FREQ=DAILY;WKST=1", "FREQ=DAILY;UNTIL=20010101T000000Z",
+)  # fmt: skip
+"""What nobody can follow, or what never comes."""
 _BEGAN = timedelta(days=40)
 _UPCOMING = 3
 _KEPT_WAITING = (0.0, 0.0, 2.0)
@@ -128,7 +138,7 @@ class Orders:
                     schedules.in_words(reader, job)
                     schedules.upcoming(reader, job, _UPCOMING)
                 return "asked"
-            pattern = dice.choice((*SOON, *LATER))
+            pattern = dice.choice((*SOON, *SOON, *LATER, *NONSENSE))
             service.client(call).update("asyncoperation", job, {"recurrencepattern": pattern})
         except (InvalidRequest, InvalidStateChange, NotFound, QueryError) as error:
             return type(error).__name__

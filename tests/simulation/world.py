@@ -7,6 +7,7 @@ When the people are done and all perils are over, everything that can run is run
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import sys
@@ -37,6 +38,7 @@ from tests.simulation.store import Store
 from adjourn import config, runtime
 from adjourn.jobs import explain, queue
 from adjourn.jobs import orphans as jobs_orphans
+from adjourn.jobs.classes import SLOT_CLASSES
 from adjourn.jobs.model import REQUEST
 from adjourn.jobs.queue import workers
 from adjourn.metadata.values import moment_text
@@ -173,6 +175,8 @@ class World:
         )
         self.perils = Perils(random.Random(f"{seed} perils"), self.scheduler, self.machine, self._ask_to_stop)
         self.slots = ["a", "b"][: 1 + self.dice.randrange(2)]
+        self.limited = self.dice.choice((*SLOT_CLASSES, None, None, None))
+        """Of this class at most two jobs run at a time."""
         self.finished = False
         self.at_work: list[runtime.Thread] = []
         """Producers and operators, those of processes that have ended among them."""
@@ -276,6 +280,8 @@ class World:
             # Bulk deletes of a few rows have many chunks, too, and a look for orphans comes in a world of some seconds.
             for module, name, small in _SMALL:
                 stack.enter_context(mock.patch.object(module, name, small))
+            limit = {f"ADJOURN_LIMIT_{self.limited.name.upper()}": "2"} if self.limited else {}
+            stack.enter_context(mock.patch.dict(os.environ, limit))
             # A log that would be called short is copied already, and a reader is in its way.
             stack.enter_context(mock.patch.object(wal, "STEP_PAGES", _STEP_PAGES))
             stack.enter_context(mock.patch.object(wal, "LIMIT_PAGES", _LIMIT_PAGES))
