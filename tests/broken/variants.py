@@ -34,6 +34,7 @@ class Variant:
 
 
 _QUEUE, _STATEMENTS, _OUTCOMES = "jobs/queue.py", "jobs/statements.py", "jobs/outcomes.py"
+_SCHEDULES, _CHUNKS = "jobs/schedules.py", "operations/chunks.py"
 
 VARIANTS = (
     Variant(
@@ -280,6 +281,100 @@ VARIANTS = (
             ),
         ),
         60,
+    ),
+    Variant(
+        "the cursor of a chunk is committed before the chunk",
+        (
+            Edit(
+                _CHUNKS,
+                "        worked, seconds = 0, 0.0\n",
+                "        worked, seconds = 0, 0.0\n"
+                "        early = msgspec.structs.replace(self._progress, position=items[-1].position)\n"
+                "        self._service.store.write(lambda tx: queue.checkpoint(tx, self._job, _cursor(early)))\n",
+            ),
+        ),
+        300,
+    ),
+    Variant(
+        "the cursor of a chunk is committed after the chunk",
+        (
+            Edit(_CHUNKS, '            self._keep(chunk, progress)\n            faults.point("chunk kept")\n', ""),
+            Edit(
+                _CHUNKS,
+                '        faults.point("chunk committed")\n',
+                '        faults.point("chunk committed")\n'
+                "        self._service.store.write(lambda tx: queue.checkpoint(tx, self._job, _cursor(progress)))\n",
+            ),
+        ),
+        300,
+        quick=True,
+    ),
+    Variant(
+        "a bulk delete takes what came after its start",
+        (
+            Edit(
+                "pipeline/bulk_delete.py",
+                'return (Condition("createdon", "le", (began.astimezone(UTC),)),) if "createdon" in table.columns else ()',
+                "return ()",
+            ),
+        ),
+        100,
+    ),
+    Variant(
+        "a chunk does not look whether its job is still its own",
+        (
+            Edit(
+                _CHUNKS,
+                "        status = queue.fence(unit.tx, self._job.id, self._job.lease)\n",
+                "        status = Status.IN_PROGRESS\n",
+            ),
+        ),
+        300,
+    ),
+    Variant(
+        "a schedule's run is made in another transaction than its move",
+        (
+            Edit(_SCHEDULES, "UPCOMING_MAX = 1_000\n", "UPCOMING_MAX = 1_000\nLATER: list[NewJob] = []\n"),
+            Edit(_SCHEDULES, "    queue.insert(tx, runs)\n", "    LATER.extend(runs)\n"),
+            Edit(
+                "worker/duties.py",
+                "            found = store.write(lambda tx: schedules.promote_due(tx, _PROMOTE_BATCH))\n",
+                "            found = store.write(lambda tx: schedules.promote_due(tx, _PROMOTE_BATCH))\n"
+                "            made, schedules.LATER[:] = schedules.LATER[:], []\n"
+                "            store.write(lambda tx: queue.insert(tx, made))\n",
+            ),
+        ),
+        40,
+        quick=True,
+    ),
+    Variant(
+        "a schedule does not wait for its last run",
+        (
+            Edit(
+                "jobs/schedule_statements.py",
+                'f"AND s.postponeuntil <= :now{moment} AND NOT {OPEN_RUN}"',
+                'f"AND s.postponeuntil <= :now{moment}"',
+            ),
+            Edit(
+                "store/migrations/sqlite/0023_schedules.sql",
+                "CREATE UNIQUE INDEX job_one_run",
+                "CREATE INDEX job_one_run",
+            ),
+        ),
+        60,
+        quick=True,
+    ),
+    Variant(
+        "missed moments of a schedule are made up for one by one",
+        (
+            Edit(
+                _SCHEDULES,
+                "    following = timetable.following(pattern, anchor, tx.now)\n",
+                "    due = tx.rows('SELECT postponeuntil FROM asyncoperation WHERE asyncoperationid = :id', {'id': schedule_id})\n"
+                "    following = timetable.following(pattern, anchor, datetime.fromisoformat(due[0][0]))\n",
+            ),
+        ),
+        100,
     ),
     Variant(
         "two workers may claim the same job",

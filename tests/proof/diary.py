@@ -35,6 +35,7 @@ _BY_EVENT: dict[str, frozenset[tuple[Status, Status]]] = {
         {(was, to.status) for was, to in TRANSITIONS[Action.POSTPONE].items() if to.status is not None}
         | {*_DUE, (Status.IN_PROGRESS, Status.WAITING)}
     ),
+    Event.RECURRENCE: frozenset(((Status.WAITING, Status.WAITING),)),
     Event.TURN: frozenset((WOKEN, (Status.WAITING, Status.WAITING))),
     Event.LET_GO: frozenset(
         (

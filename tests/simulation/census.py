@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.simulation.perils import KINDS
 
-from adjourn.jobs.states import CLAIMED, CREATED, SETTLED, TRANSITIONS, WOKEN, Status
+from adjourn.jobs.states import CLAIMED, CREATED, ENDED, SETTLED, TRANSITIONS, WOKEN, Status
 
 TRANSITIONS_EXPECTED = frozenset(
     f"{was} -> {became}"
@@ -16,7 +16,7 @@ TRANSITIONS_EXPECTED = frozenset(
         *((None, int(status)) for status in CREATED),
         (int(CLAIMED[0]), int(CLAIMED[1])),
         (int(WOKEN[0]), int(WOKEN[1])),
-        *((int(was), int(became)) for was, after in SETTLED.items() for became in after),
+        *((int(was), int(became)) for table in (SETTLED, ENDED) for was, after in table.items() for became in after),
         *(
             (int(was), None if result.gone else int(result.status))
             for cells in TRANSITIONS.values()

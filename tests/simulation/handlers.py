@@ -6,8 +6,12 @@ A cursor is the number of acts that have been done. Every write says by which ru
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import Callable, Generator
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 import adjourn
 from adjourn import Client, Context, Job, runtime
@@ -33,6 +37,19 @@ def atomic_work(mark: str, pad: str, acts: list[str], ends: str, org: Client, jo
     return _play(acts, ends, org, job, atomic=True)
 
 
+@adjourn.message
+async def awaited_work(mark: str, pad: str, acts: list[str], ends: str, org: Client, job: Job) -> Outcome:
+    """The same, awaiting each step."""
+    script = _script(acts, ends, org, job, asyncio.sleep, atomic=False)
+    try:
+        step = next(script)
+        while True:
+            step = script.send(await step())
+    except StopIteration as ended:
+        outcome: Outcome = ended.value
+    return outcome
+
+
 @adjourn.step(message="Create", table="account", mode="Asynchronous", name="Kept")
 def kept(context: Context, org: Client) -> None:
     """One write for each account, and its job remains."""
@@ -45,7 +62,21 @@ def gone(context: Context) -> None:
     """Its succeeded jobs are removed."""
 
 
-def _play(acts: list[str], ends: str, org: Client, job: Job, *, atomic: bool) -> Outcome:
+def _play(acts: list[str], ends: str, org: Any, job: Any, *, atomic: bool) -> Outcome:
+    script = _script(acts, ends, org, job, runtime.sleep, atomic=atomic)
+    try:
+        step = next(script)
+        while True:
+            step = script.send(step())
+    except StopIteration as ended:
+        outcome: Outcome = ended.value
+        return outcome
+
+
+def _script(
+    acts: list[str], ends: str, org: Any, job: Any, sleep: Callable[[float], Any], *, atomic: bool
+) -> Generator[Callable[[], Any], Any, Outcome]:
+    """What a script does, step by step: whoever plays it calls each, or awaits it, and sends back what came of it."""
     run = begun(job)
     start = int(job.cursor or 0)
     for index, act in enumerate(acts):
@@ -54,27 +85,29 @@ def _play(acts: list[str], ends: str, org: Client, job: Job, *, atomic: bool) ->
         name, _, rest = act.partition(" ")
         match name:
             case "sleep":
-                runtime.sleep(float(rest))
+                yield partial(sleep, float(rest))
             case "write":
                 part = sum(before == "write" for before in acts[:index])
                 label, text = (EFFECT, f"{job.id}/{part}") if atomic else (PLAIN, f"{job.id}/{run}")
-                org.create("contact", {"lastname": label, "description": text})
+                yield partial(org.create, "contact", {"lastname": label, "description": text})
             case "enqueue":
-                org.create("account", {"name": f"{CAUSED} {job.id}/{index}/{run}"})
+                yield partial(org.create, "account", {"name": f"{CAUSED} {job.id}/{index}/{run}"})
                 more = work.request(mark=f"{CAUSED} {job.id}/{index}/{run}", pad="", acts=[], ends="succeed")
-                org.enqueue(more, dependency_token="caused", postpone_until=runtime.now() + timedelta(seconds=0.3))
+                later = runtime.now() + timedelta(seconds=0.3)
+                yield partial(org.enqueue, more, dependency_token="caused", postpone_until=later)
             case "checkpoint":
-                job.checkpoint(str(index + 1), text=f"{index + 1} of {len(acts)}", percent=100 * index // len(acts))
+                text, percent = f"{index + 1} of {len(acts)}", 100 * index // len(acts)
+                yield partial(job.checkpoint, str(index + 1), text=text, percent=percent)
             case "progress":
-                job.progress(text=f"at {index}", percent=100 * index // len(acts))
+                yield partial(job.progress, text=f"at {index}", percent=100 * index // len(acts))
             case "look":
-                if job.is_stopping() or job.remaining_seconds < 0.5 or job.depth > 2:
+                if (yield job.is_stopping) or job.remaining_seconds < 0.5 or job.depth > 2:
                     adjourn.trace(f"{job.name} looks up from {job.regarding}")
-                org.retrieve_multiple("contacts?$select=lastname&$top=1")
-    return _end(ends, len(acts), start, job)
+                yield partial(org.retrieve_multiple, "contacts?$select=lastname&$top=1")
+    return (yield from _end(ends, len(acts), start, job))
 
 
-def _end(ends: str, done: int, start: int, job: Job) -> Outcome:
+def _end(ends: str, done: int, start: int, job: Any) -> Generator[Callable[[], Any], Any, Outcome]:
     once = start <= done  # a script that goes on from beyond its end has been there before
     match ends:
         case "retry" if job.retry_count < 1:
@@ -84,7 +117,7 @@ def _end(ends: str, done: int, start: int, job: Job) -> Outcome:
         case "retries":
             return adjourn.Retry("again and again", delay_seconds=0.1)
         case "postpone" if once:
-            job.checkpoint(str(done + 1))
+            yield partial(job.checkpoint, str(done + 1))
             return adjourn.Postpone(runtime.now() + timedelta(seconds=1.5))
         case "continue" if once:
             return adjourn.Continue(str(done + 1))

@@ -7,6 +7,7 @@ written page, and power does not fail here.
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import socket
@@ -17,6 +18,7 @@ from typing import Any
 from unittest import mock
 
 import apsw
+from tests.simulation.loop import Loop
 from tests.simulation.scheduler import Process, Scheduler, Task
 
 _EXECUTOR = "adjourn.worker.executor"
@@ -85,6 +87,8 @@ class Machine:
                 # Of a child that is only simulated, nobody else's fork is a concern.
                 (os, "register_at_fork", lambda **hooks: None),
                 (socket, "socketpair", self.socketpair),
+                (asyncio, "new_event_loop", Loop),
+                (asyncio.events, "new_event_loop", Loop),
                 (subprocess, "Popen", self.popen),
             ):
                 stack.enter_context(mock.patch.object(module, name, replacement))

@@ -17,6 +17,8 @@ from uuid import UUID
 
 from tests.proof.violations import Act, Batch
 from tests.simulation import handlers, isolated_handlers
+from tests.simulation.customizers import Customizers
+from tests.simulation.orders import Orders
 
 from adjourn import runtime
 from adjourn.errors import AdjournError, Busy, InvalidStateChange, NotFound
@@ -28,8 +30,11 @@ from adjourn.service import Service, encode_arguments
 LARGE = 1_000
 """From here on a payload goes to a file, so that a crash of files needs no megabytes."""
 _TOKENLESS = 0.5
+_RECURS = 0.12
 _WAITS = (0.0, 0.0, 0.0, 0.0, 0.4, 3.0, 9.0)
-_MESSAGES = (handlers.work, handlers.work, handlers.atomic_work, isolated_handlers.isolated_work)
+_MESSAGES = (
+    handlers.work, handlers.work, handlers.awaited_work, handlers.atomic_work, isolated_handlers.isolated_work,
+)  # fmt: skip
 _ENDS = (
     "succeed", "succeed", "succeed", "succeed", "succeed", "succeed", "retry", "retries", "back off", "postpone", "continue",
     "fail", "cancel", "die",
@@ -78,7 +83,8 @@ class Memory:
 class People:
     """All of them. batches, acts: how many are still to be done. pace: how much slower or faster than usual they are.
 
-    large: how many characters of a payload go to a file; large_share: of how many jobs.
+    large: how many characters of a payload go to a file; large_share: of how many jobs. orders: who orders long work;
+    customizers: who changes the metadata.
     """
 
     def __init__(
@@ -91,6 +97,8 @@ class People:
         large: int = LARGE,
         large_share: float = 0.2,
         tokens: Sequence[str] = ("red", "green"),
+        orders: Orders | None = None,
+        customizers: Customizers | None = None,
     ) -> None:
         self.memory = Memory()
         self.batches = batches
@@ -100,6 +108,8 @@ class People:
         self._large = large
         self._large_share = large_share
         self._tokens = tokens
+        self._orders = orders
+        self._customizers = customizers
         self._marks = 0
 
     @property
@@ -113,6 +123,11 @@ class People:
             self.enqueue(service)
             if self._dice.random() < 0.4:
                 self._create(service)
+            if self._orders is not None and self._orders.deletes > 0 and self._dice.random() < 0.5:
+                job = self._orders.bulk_delete(service, self._call(service))
+                self.memory.known += [job] if job is not None else []
+            if self._customizers is not None and self._customizers.changes > 0:
+                self._customizers.change(service, self._call(service))
             runtime.sleep(self._dice.uniform(0, 1.5) * self._pace)
 
     def operate(self, service: Service) -> None:
@@ -148,7 +163,10 @@ class People:
             wait = dice.choice(_WAITS) * self._pace
             until = runtime.now() + timedelta(seconds=wait) if wait else None
             token = None if dice.random() < _TOKENLESS else dice.choice(self._tokens)
-            items.append((request, {"dependency_token": token, "postpone_until": until}))
+            options = {"dependency_token": token, "postpone_until": until}
+            if self._orders is not None and dice.random() < _RECURS:
+                options |= self._orders.recurrence()
+            items.append((request, options))
         wish = Wish(
             texts=tuple(encode_arguments(request) for request, _ in items),
             tokens=tuple(options["dependency_token"] for _, options in items),
@@ -178,6 +196,12 @@ class People:
         if dice.random() < 0.15:
             self._ask(service, job)
             return
+        if self._orders is not None and dice.random() < 0.3:
+            schedule = self._schedule(service)
+            if schedule is not None and dice.random() < 0.5:
+                self._orders.act(service, self._call(service), schedule)
+                return
+            job = schedule or job
         self._do(service, action, job)
         if dice.random() < 0.3:  # somebody else, or the same one again, before anything has come of it
             self._do(service, dice.choice(_ON_RUNNING), job)
@@ -204,6 +228,16 @@ class People:
             memory.refused[f"{action}: 503"] += 1
             return
         memory.acts.append(Act(action, job))
+
+    def _schedule(self, service: Service) -> UUID | None:
+        """One that somebody was told of and that goes on; from now on people know the open runs of all, too."""
+        sql = "SELECT asyncoperationid, scheduleid FROM asyncoperation WHERE {} IS NOT NULL AND statecode < 3 ORDER BY sequence"
+        with service.store.read() as reader:
+            known = {*map(str, self.memory.known)}
+            schedules = [row[0] for row in reader.rows(sql.format("recurrencepattern")) if row[0] in known]
+            runs = [row[0] for row in reader.rows(sql.format("scheduleid")) if row[0] not in known]
+        self.memory.known += map(UUID, runs)
+        return UUID(self._dice.choice(schedules)) if schedules else None
 
     def _create(self, service: Service) -> None:
         client = service.client(self._call(service))

@@ -22,6 +22,7 @@ from typing import Any
 from uuid import UUID
 
 import greenlet
+from tests.simulation.loop import Aside
 from tests.simulation.primitives import Bell, Future, Lock, Queue
 
 _EPOCH = 1_900_000_000.0
@@ -59,6 +60,7 @@ class Task:
         self.woken = False
         self.ticket = 0
         self.joining: list[Task] = []
+        self.aside = Aside()
 
     def join(self, timeout: float | None = None) -> None:
         if not self.ended:
@@ -298,7 +300,9 @@ class Scheduler:
             return
         self._running = task
         self.note("runs")
+        task.aside.take()
         task.greenlet.switch()
+        task.aside.put()
         self._running = None
         if not task.process.alive:
             self._bury(task.process)

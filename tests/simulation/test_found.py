@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 
+import apsw
 import pytest
-from tests.simulation import handlers, programs
+from tests.simulation import handlers, programs, victims
 from tests.simulation.machine import Machine
+from tests.simulation.orders import Order, Orders
 from tests.simulation.scheduler import Process, Scheduler
 from tests.simulation.store import Store
 from tests.simulation.world import make_template
@@ -20,12 +23,12 @@ from adjourn.worker.supervisor import Supervisor
 
 
 @pytest.fixture
-def played(tmp_path: Path) -> Callable[[Callable[[Service, Scheduler], None]], None]:
+def played(tmp_path: Path) -> Callable[[Callable[[Service, Scheduler, Machine], None]], None]:
     """Plays a story beside a running supervisor."""
     path = tmp_path / "adjourn.db"
     make_template(path)
 
-    def play(story: Callable[[Service, Scheduler], None]) -> None:
+    def play(story: Callable[[Service, Scheduler, Machine], None]) -> None:
         scheduler = Scheduler("story")
         machine = Machine(scheduler, programs.executor)
         scheduler.on_death = machine.take_back
@@ -36,7 +39,7 @@ def played(tmp_path: Path) -> Callable[[Callable[[Service, Scheduler], None]], N
             service = Service(store)
             supervisor = Supervisor(service, concurrency=2)
             supervisor.start()
-            story(service, scheduler)
+            story(service, scheduler, machine)
             supervisor.stop()
             store.close()
             done.append(True)
@@ -50,11 +53,11 @@ def played(tmp_path: Path) -> Callable[[Callable[[Service, Scheduler], None]], N
 
 
 def test_a_clock_that_is_set_back_does_not_stop_the_duties(
-    played: Callable[[Callable[[Service, Scheduler], None]], None],
+    played: Callable[[Callable[[Service, Scheduler, Machine], None]], None],
 ) -> None:
     """Found by seed 14: a job that backed off after it waited until the old moments of the duties came again."""
 
-    def story(service: Service, scheduler: Scheduler) -> None:
+    def story(service: Service, scheduler: Scheduler, machine: Machine) -> None:
         request = handlers.work.request(mark="", pad="", acts=["sleep 2"], ends="retry")
         (job,) = service.enqueue([(request, {})], Call(caller=service.administrator()))
         runtime.sleep(1)
@@ -62,5 +65,34 @@ def test_a_clock_that_is_set_back_does_not_stop_the_duties(
         runtime.sleep(8)
         record = service.client(Call(caller=service.administrator())).retrieve("asyncoperation", job)
         assert record["statuscode"] == Status.SUCCEEDED
+
+    played(story)
+
+
+def test_a_disk_that_is_full_for_a_moment_fails_no_bulk_delete(
+    played: Callable[[Callable[[Service, Scheduler, Machine], None]], None],
+) -> None:
+    """Found by seed 140: everything was deleted, the last unit could not be written, and the job had failed."""
+
+    def story(service: Service, scheduler: Scheduler, machine: Machine) -> None:
+        commits: list[str] = []
+
+        def full() -> Exception | None:
+            if scheduler.here().name.endswith("adjourn-bulk"):
+                commits.append(scheduler.here().name)
+                if len(commits) in (1, 3):  # a chunk with one row, and after it the result
+                    return apsw.FullError("database or disk is full")
+            return None
+
+        machine.at_commit = full
+        call = Call(caller=service.administrator())
+        orders = Orders(random.Random("story"), deletes=1)
+        contact = service.client(call).create("contact", {"lastname": f"{victims.MARK} 1", "firstname": "quick"})
+        order = Order(f"{victims.MARK} 1", [contact], [], fast=True, ended_only=False)
+        job = orders.send(service, call, order)
+        runtime.sleep(8)
+        record = service.client(call).retrieve("asyncoperation", job)
+        assert (record["statuscode"], record["friendlymessage"]) == (Status.SUCCEEDED, "1 deleted.")
+        assert len(commits) == 4
 
     played(story)

@@ -7,6 +7,7 @@ When the people are done and all perils are over, everything that can run is run
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import sys
@@ -26,27 +27,42 @@ import structlog
 from tests.proof import audit
 from tests.proof.checker import violations
 from tests.proof.violations import Effect, Log
-from tests.simulation import handlers, programs
+from tests.simulation import customizers, handlers, long_work, programs, victims
 from tests.simulation.machine import Machine
+from tests.simulation.orders import Orders
 from tests.simulation.people import LARGE, People
 from tests.simulation.perils import Perils
 from tests.simulation.scheduler import Process, Scheduler
 from tests.simulation.store import Store
 
 from adjourn import config, runtime
-from adjourn.jobs import explain
+from adjourn.jobs import explain, queue
+from adjourn.jobs import orphans as jobs_orphans
+from adjourn.jobs.classes import SLOT_CLASSES
+from adjourn.jobs.model import REQUEST
 from adjourn.jobs.queue import workers
 from adjourn.metadata.values import moment_text
+from adjourn.operations import chunks, orphans
 from adjourn.service import Service
 from adjourn.store import faults, wal
-from adjourn.worker.duties import duties
+from adjourn.worker import duties
 
+MODULES = ("tests.simulation.handlers", "tests.simulation.isolated_handlers", "tests.simulation.victims")
 _LOOK_SECONDS = 0.5
 _RESTART_SECONDS_MAX = 1.5
 _SCRIPT_SECONDS = 6.0
 _SECONDS_MAX = 900.0
 _SOON_SECONDS = 60.0
 """What is due within this time is waited for at the end."""
+_SMALL: tuple[tuple[Any, str, Any], ...] = (
+    (chunks, "_ROWS_FIRST", 2),
+    (chunks, "_ROWS_MAX", 5),
+    (chunks, "READ_AHEAD_ROWS", 4),
+    (duties, "_ORPHANS_FIRST_SECONDS", 4.0),
+    (orphans, "EVERY", timedelta(seconds=15)),
+    (jobs_orphans, "FOUND_TOGETHER", 3),
+)
+"""Limits that a small world is to meet as well."""
 _STEP_PAGES, _LIMIT_PAGES = 60, 120
 _FORESEEN = frozenset(
     (
@@ -56,7 +72,12 @@ _FORESEEN = frozenset(
     )
 )
 """What the service may say in a loud voice: perils that it has met. Anything else of that kind is a finding."""
-_OPEN = "SELECT count(*) FROM asyncoperation WHERE statecode IN (0, 2) OR (statecode = 1 AND NOT blocked AND postponeuntil < ?)"
+_OPEN = (
+    "SELECT count(*) FROM asyncoperation s WHERE statecode IN (0, 2) OR (statecode = 1 AND NOT blocked AND "
+    "postponeuntil < ? AND NOT EXISTS (SELECT 1 FROM asyncoperation r WHERE r.scheduleid = s.asyncoperationid AND "
+    "r.statecode < 3))"
+)
+"""What can still run; a schedule whose run was paused waits for whoever resumes it."""
 _DIARIES = (
     "CREATE TABLE proofwrite (jobid TEXT, run TEXT, lease TEXT)",
     f"""CREATE TRIGGER proofwrite_contact AFTER INSERT ON contact WHEN new.lastname = '{handlers.PLAIN}' BEGIN
@@ -103,11 +124,12 @@ def make_template(path: Path) -> None:
     def main() -> None:
         store = Store(path, machine)
         service = Service(store)
-        for module in ("tests.simulation.handlers", "tests.simulation.isolated_handlers"):
+        for module in MODULES:
             service.register(module)
         audit.begin(store)
-        for statement in _DIARIES:
+        for statement in (*_DIARIES, *long_work.DIARIES):
             store.write(lambda tx, statement=statement: tx.execute(statement))
+        store.write(lambda tx: queue.load_history(tx, [_imported()]))
         store.close()
         done.append(True)
 
@@ -115,6 +137,19 @@ def make_template(path: Path) -> None:
         scheduler.start(Process("template"), main, name="main")
         scheduler.run(lambda: bool(done))
         scheduler.abandon()
+
+
+def _imported() -> dict[str, Any]:
+    """A schedule from elsewhere, which is due and whose pattern is none: it can only end, and must be in nobody's way."""
+    moment = moment_text(runtime.now())
+    return {
+        "asyncoperationid": str(runtime.new_id()), "operationtype": REQUEST, "name": "imported", "messagename": "work",
+        "depth": 1, "ownerid": config.ADMIN_USER_ID, "owneridtype": "systemuser", "owninguser": config.ADMIN_USER_ID,
+        "owningbusinessunit": config.ROOT_BUSINESS_UNIT_ID, "createdby": config.ADMIN_USER_ID, "createdon": moment,
+        "modifiedby": config.ADMIN_USER_ID, "modifiedon": moment, "statecode": 1, "statuscode": 10,
+        "waitreason": "schedule", "recurrencepattern": "FREQ=NEVER", "postponeuntil": moment,
+        "correlationid": str(runtime.new_id()), "correlationupdatedtime": moment,
+    }  # fmt: skip
 
 
 class World:
@@ -128,9 +163,20 @@ class World:
         self.machine = Machine(self.scheduler, programs.executor)
         self.dice = random.Random(f"{seed} world")
         wishes = random.Random(f"{seed} people")
-        self.people = People(wishes, batches=wishes.randint(4, 9), acts=wishes.randint(10, 30))
+        self.orders = Orders(random.Random(f"{seed} orders"), deletes=wishes.randint(0, 2))
+        changes = wishes.choice((0, 0, 0, 0, 6))
+        self.customizers = customizers.Customizers(random.Random(f"{seed} customizers"), changes=changes)
+        self.people = People(
+            wishes,
+            batches=wishes.randint(4, 9),
+            acts=wishes.randint(10, 30),
+            orders=self.orders,
+            customizers=self.customizers,
+        )
         self.perils = Perils(random.Random(f"{seed} perils"), self.scheduler, self.machine, self._ask_to_stop)
         self.slots = ["a", "b"][: 1 + self.dice.randrange(2)]
+        self.limited = self.dice.choice((*SLOT_CLASSES, None, None, None))
+        """Of this class at most two jobs run at a time."""
         self.finished = False
         self.at_work: list[runtime.Thread] = []
         """Producers and operators, those of processes that have ended among them."""
@@ -161,6 +207,8 @@ class World:
         report.perils = self.perils.counts
         report.refused = self.people.memory.refused
         report.acts = Counter(str(act.action) for act in self.people.memory.acts)
+        report.acts.update(self.orders.memory.done)
+        report.acts.update({f"metadata, {name}": count for name, count in self.customizers.done.items()})
         report.violations += [*self._heard, *self.machine.complaints]
         return report
 
@@ -229,6 +277,11 @@ class World:
             stack.enter_context(faults.listening(self.scheduler.at_fault))
             stack.enter_context(mock.patch.object(config, "DATA_INLINE_BYTES_MAX", LARGE))
             stack.enter_context(mock.patch.object(handlers, "begun", self._begun))
+            # Bulk deletes of a few rows have many chunks, too, and a look for orphans comes in a world of some seconds.
+            for module, name, small in _SMALL:
+                stack.enter_context(mock.patch.object(module, name, small))
+            limit = {f"ADJOURN_LIMIT_{self.limited.name.upper()}": "2"} if self.limited else {}
+            stack.enter_context(mock.patch.dict(os.environ, limit))
             # A log that would be called short is copied already, and a reader is in its way.
             stack.enter_context(mock.patch.object(wal, "STEP_PAGES", _STEP_PAGES))
             stack.enter_context(mock.patch.object(wal, "LIMIT_PAGES", _LIMIT_PAGES))
@@ -258,7 +311,8 @@ class World:
     def _examine(self, report: Report, done: list[bool]) -> None:
         store = Store(self.path, self.machine)
         # What a next start would do about those that died last: their locks go. Their jobs have been run already.
-        duties(Service(store), runtime.new_id(), lambda: None, lambda: None)["rescue"](runtime.now())
+        service = Service(store)
+        duties.duties(service, runtime.new_id(), lambda: None, lambda: None)["rescue"](runtime.now())
         store.sweep_files(runtime.now())
         memory = self.people.memory
         with store.read() as reader:
@@ -266,7 +320,8 @@ class World:
             effects = reader.rows("SELECT description FROM contact WHERE lastname = :label", {"label": handlers.EFFECT})
             report.violations += _writes(reader.rows("SELECT jobid, run, lease FROM proofwrite"))
             accounts = [row[0] for row in reader.rows("SELECT accountid FROM account")]
-            causes = [row[0] for row in reader.rows("SELECT regarding FROM proofjob WHERE operationtype = 1")]
+            sql = "SELECT regarding FROM proofjob WHERE operationtype = 1 AND name <> :behind"
+            causes = [row[0] for row in reader.rows(sql, {"behind": victims.BEHIND})]
             report.violations += _causes(accounts, causes, memory.accounts)
             kinds = dict(reader.rows("SELECT jobid, operationtype FROM proofjob"))
             report.violations += _claims(entries, kinds)
@@ -277,6 +332,8 @@ class World:
             there = {row[0] for row in reader.rows("SELECT data FROM asyncoperationtext")}
             report.violations += [f"worker {found} holds jobs" for found in workers(reader)]
             report.violations += explain.examine(reader)
+            report.violations += long_work.examine(reader, entries, self.orders.memory)
+            report.violations += customizers.examine(reader, service, self.customizers.tables)
         report.violations += [
             f"worker {found} is dead, and its lock is there" for found in store.dead_workers(runtime.now())
         ]

@@ -305,13 +305,15 @@ class _Run:
         queue.checkpoint(chunk.unit.tx, self._job, _cursor(progress), self._operation.told(progress), percent)
 
     def _attempt(self, work: Any) -> None:
-        """Do it, and again while others hold what it needs."""
+        """Do it, and again while others hold what it needs, or the store cannot write: nothing has changed then."""
         pause = _BUSY_FIRST_SECONDS
         for attempt in range(_BUSY_ATTEMPTS_MAX):
             try:
                 work()
                 return
-            except Busy as error:
+            except AdjournError as error:
+                if error.code != Busy.code:
+                    raise
                 if attempt == _BUSY_ATTEMPTS_MAX - 1:
                     later = runtime.now() + timedelta(seconds=_BUSY_PAUSE_SECONDS)
                     log.warning("a long job found the store busy and waits", job=str(self._job.id), error=error.message)
