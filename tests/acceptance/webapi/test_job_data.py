@@ -277,7 +277,7 @@ def test_what_is_no_text_is_refused(
     http: httpx.Client, service: Service, job: str, content: bytes, headers: dict[str, str], said: str
 ) -> None:
     status, _, told = error_of(put(http, job, content, **headers))
-    assert (status, said in told) == (400, True)
+    assert (status, said in told) == (415 if said == "gzip" else 400, True)
     assert data(http, job) == b'{"name":"Ada"}'
     nothing_is_left(service)
 
