@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from functools import cache, partial
-from typing import NamedTuple, TypeVar
+from functools import partial
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
@@ -29,14 +29,15 @@ from adjourn.errors import AdjournError, Busy, InvalidRequest, Throttled, TooLar
 from adjourn.pipeline.call import Call
 from adjourn.query.security import Caller
 from adjourn.service import Service
-from adjourn.webapi import batch, dispatch, failures, job_data, observe, prefer, url
+from adjourn.webapi import batch, dispatch, failures, job_data, observe, prefer, sending, url
 from adjourn.webapi.auth import Authenticator, Bearer
 from adjourn.webapi.bodies import Bodies, Body, Full
-from adjourn.webapi.exchange import Answer, Exchange, Stream, check_encoding
+from adjourn.webapi.exchange import Answer, Exchange, check_encoding
 from adjourn.webapi.oidc import Issuer
-from adjourn.webapi.outlet import ClientLeft, Outlet, Unsent, Watch
+from adjourn.webapi.outlet import PIECE_BYTES, ClientLeft, Outlet, no_room
 from adjourn.webapi.protection import Protection
 from adjourn.webapi.remembered import Remembered
+from adjourn.webapi.sending import Wire
 
 log = structlog.get_logger("adjourn.webapi")
 THREADS = 64
@@ -49,7 +50,6 @@ _HOST = re.compile(r"[A-Za-z0-9._\-]+(?::\d{1,5})?|\[[0-9A-Fa-f:.]+\](?::\d{1,5}
 _ODATA = (("OData-Version", "4.0"), ("Cache-Control", "no-cache"))
 _LIMITER: RunVar[anyio.CapacityLimiter] = RunVar("limiter")
 _BODIES: RunVar[Bodies] = RunVar("bodies")
-_UNSENT: RunVar[Unsent] = RunVar("unsent")
 _CLIENT_LEFT = 499
 """How the metrics call an answer that nobody was there any more to take; nginx counts them under this number."""
 T = TypeVar("T")
@@ -98,14 +98,6 @@ class Incoming:
         return cls(scope["method"], _origin(scope, headers), path, scope["query_string"].decode("latin-1"), headers)
 
 
-class Wire(NamedTuple):
-    """A request's connection. in_pieces: its answer may be sent without its length."""
-
-    receive: Receive
-    send: Send
-    in_pieces: bool
-
-
 class Edge:
     """The application's endpoints and what they share."""
 
@@ -138,7 +130,7 @@ class Edge:
         if answer.outlet is not None:
             await answer.outlet.finished()
         else:
-            await _send(answer, wire, _ODATA, close=answer.status in (413, 415))
+            await self._sent(answer, request, wire)
 
     async def _counted(self, request: Incoming, bearer: Bearer, wire: Wire, protection: Protection) -> Answer:
         """The answer to an admitted request under service protection."""
@@ -219,9 +211,9 @@ class Edge:
         def opening(head: Answer) -> list[tuple[bytes, bytes]]:
             # What is left is told as it was before this request's time counts.
             left = self.protection.left(bearer.user_id) if self.protection is not None else ()
-            return _raw((*head.headers, *left, *_ODATA, ("Content-Type", head.content_type)))
+            return sending.raw((*head.headers, *left, *_ODATA, ("Content-Type", head.content_type)))
 
-        outlet = Outlet(wire.receive, wire.send, _unsent(), opening)
+        outlet = Outlet(wire.receive, wire.send, sending.unsent(), opening)
         try:
             answer = await self._in_thread(lambda: self._answer(request, bearer, body, outlet=outlet))
         except BaseException as error:
@@ -235,6 +227,22 @@ class Edge:
                 log.warning("an answer was cut", path=request.path[:500], reason=str(error)[:500])
                 answer = self._refused(error, request)
         return dataclasses.replace(answer, outlet=outlet) if outlet.begun else answer
+
+    async def _sent(self, answer: Answer, request: Incoming, wire: Wire) -> None:
+        """Send an answer that is complete. A long one counts among what is unsent, as those in pieces do."""
+        held = 0
+        if answer.stream is None and answer.length > PIECE_BYTES:
+            if request.method == "GET" and not sending.unsent().take(answer.length):
+                answer = self._refused(no_room(), request)
+            else:
+                held = answer.length
+                if request.method != "GET":
+                    sending.unsent().hold(held)  # what was changed must be told
+        try:
+            await sending.send(answer, wire, _ODATA, close=answer.status in (413, 415))
+        finally:
+            if held:
+                sending.unsent().give(held)
 
     def _refused(self, error: Exception, request: Incoming) -> Answer:
         answer = failures.failed(error, request.method, request.path, request.headers)
@@ -347,15 +355,6 @@ def _bodies() -> Bodies:
         return found
 
 
-def _unsent() -> Unsent:
-    """Of the event loop that asks."""
-    try:
-        return _UNSENT.get()
-    except LookupError:
-        _UNSENT.set(found := Unsent())
-        return found
-
-
 def _announced(headers: dict[str, str], most: int | None = None) -> int | None:
     """The length that a request announces; None for none. Raises TooLarge for one beyond the limit."""
     length = headers.get("content-length", "")
@@ -400,60 +399,6 @@ async def _pieces(receive: Receive, size: int) -> AsyncIterator[bytes]:
 
 def _too_large() -> TooLarge:
     return TooLarge(f"The body of a request is at most {config.BODY_BYTES_MAX:,} bytes.")
-
-
-async def _send(answer: Answer, wire: Wire, more: tuple[tuple[str, str], ...] = (), *, close: bool = False) -> None:
-    headers = [*answer.headers, *more]
-    if answer.content_type:
-        headers.append(("Content-Type", answer.content_type))
-    if answer.status not in (204, 304):
-        headers.append(("Content-Length", str(answer.length)))
-    if close:
-        headers.append(("Connection", "close"))
-    send = wire.send
-    await send({"type": "http.response.start", "status": answer.status, "headers": _raw(headers)})
-    if answer.stream is not None and not await _read_out(answer.stream, wire):
-        return
-    *before, last = answer.pieces
-    for piece in before:
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
-    await send({"type": "http.response.body", "body": last})
-
-
-async def _read_out(stream: Stream, wire: Wire) -> bool:
-    """Send what is read meanwhile, piece by piece; False if the client left before the end, or it could not be read."""
-    left = anyio.Event()
-    watch = Watch(wire.receive, left.set)
-    try:
-        # In a thread: each piece is read from the store as the one before it is on its way.
-        while (part := await anyio.to_thread.run_sync(next, stream.pieces, None)) is not None:
-            await wire.send({"type": "http.response.body", "body": part, "more_body": True})
-            if left.is_set():
-                log.info("a client left before it had its file")
-                return False
-        return True
-    except AdjournError as error:
-        log.warning("an answer was cut", reason=error.message)
-        return False
-    finally:
-        watch.stop()
-
-
-def _raw(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    return [(_header_name(name), value.encode("latin-1", "replace")) for name, value in headers]
-
-
-class _Name(bytes):
-    """A header's name that the server sends as it is written: Microsoft's asynchronous client looks up `OData-EntityId` so."""
-
-    def lower(self) -> _Name:
-        return self
-
-
-@cache
-def _header_name(name: str) -> bytes:
-    """As the server wants it: those that it must know itself in lower case."""
-    return name.lower().encode() if name in ("Content-Length", "Connection") else _Name(name.encode("latin-1"))
 
 
 def _response(answer: Answer) -> Response:

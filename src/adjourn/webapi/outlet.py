@@ -43,9 +43,17 @@ class Headed(Protocol):
 
 
 class NoRoom(Busy):
-    """Too much is unsent, by this answer or by all together."""
+    """Too much is unsent, of this answer or of all together."""
 
     retry_after_seconds = 5
+
+
+def no_room() -> NoRoom:
+    """What is said when there is none."""
+    return NoRoom(
+        "Too much of the answers under way has not been taken by those who asked; try again, or ask for fewer records a "
+        "page (Prefer: odata.maxpagesize)."
+    )
 
 
 class ClientLeft(Exception):
@@ -60,14 +68,20 @@ class Unsent:
         self.held = 0
 
     def take(self, size: int) -> bool:
-        """Whether there was room for so many bytes more, which are held from now on."""
+        """Hold so many bytes more; False where there is no room for them."""
         with self._guard:
             if self.held and self.held + size > UNSENT_TOGETHER_BYTES_MAX:
                 return False
             self.held += size
             return True
 
+    def hold(self, size: int) -> None:
+        """Hold so many bytes more, whether there is room or not."""
+        with self._guard:
+            self.held += size
+
     def give(self, size: int) -> None:
+        """Let go of them."""
         with self._guard:
             self.held -= size
 
@@ -146,11 +160,7 @@ class Outlet:
                     self._unsent += size
                     return
             if self._patience <= 0:
-                raise NoRoom(
-                    "Too much of the answers under way has not been taken by those who asked; try again, or ask for "
-                    "fewer records a page (Prefer: odata.maxpagesize).",
-                    status=503,
-                )
+                raise no_room()
             began = runtime.monotonic()
             self._bell.wait(min(_LOOK_SECONDS, self._patience))
             self._patience -= runtime.monotonic() - began

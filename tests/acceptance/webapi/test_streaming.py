@@ -241,6 +241,20 @@ def test_without_room_for_its_beginning_an_answer_is_refused(
     assert eventually(lambda: http.get(PAGE).status_code == 200), "the room is there again"
 
 
+def test_long_answers_that_are_sent_as_a_whole_need_room_too(
+    http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outlet, "UNSENT_TOGETHER_BYTES_MAX", 300 * KIB)
+    part = f"--b\r\nContent-Type: application/http\r\n\r\nGET {PAGE}&$top=20 HTTP/1.1\r\n\r\n\r\n--b--\r\n"
+    with closing(Reader(http, PAGE)) as reader:
+        assert reader.first().startswith(b"HTTP/1.1 200")
+        time.sleep(0.3)
+        assert http.get("$metadata").status_code == 503
+        answer = http.post("$batch", content=part, headers={"Content-Type": "multipart/mixed; boundary=b"})
+        assert "HTTP/1.1 200" in answer.text, "whatever has been done is told"
+    assert eventually(lambda: http.get("$metadata").status_code == 200)
+
+
 def test_what_goes_wrong_behind_the_first_piece_cuts_the_connection(
     http: httpx.Client, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -310,7 +324,7 @@ def test_a_stop_waits_for_who_takes_his_answer(service: Service, http: httpx.Cli
 def test_the_answers_of_a_batch_are_bounded_together(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(envelope, "KEPT_BYTES_MAX", 100 * KIB)
     part = "Content-Type: application/http\r\n\r\nGET {} HTTP/1.1\r\n\r\n\r\n"
-    few, many = f"{PAGE}&$top=3", f"{PAGE}&$top=15"
+    few, many = f"{PAGE}&$top=3", f"{PAGE}&$top=8"
     parts = [part.format(path) for path in (few, many, few, "WhoAmI")]
     body = "".join(f"--b\r\n{found}" for found in parts) + "--b--\r\n"
     headers = {"Content-Type": "multipart/mixed; boundary=b", "Prefer": "odata.continue-on-error"}
@@ -354,7 +368,7 @@ def test_a_file_whose_client_leaves_is_not_read_on(
             read.append(time.monotonic())
             yield bytes(256 * KIB)
 
-    endless = webapi_app.Answer(200, stream=webapi_app.Stream(200 * 256 * KIB, pieces()))
+    endless = webapi_app.Answer(200, stream=webapi_app.sending.Stream(200 * 256 * KIB, pieces()))
     monkeypatch.setattr(webapi_app.dispatch, "answer", lambda exchange, service: endless)
     with closing(Reader(serve(service), "accounts")) as reader:
         assert reader.first().startswith(b"HTTP/1.1 200")
