@@ -108,6 +108,7 @@ PAGES = (
         200,
         ('"value":\\[\\]',),
     ),
+    Fact("and no further than without one", after(ENCODED_ONCE, 50_001), 400, ("0x8004430[aA]",)),
     Fact(
         "the page after a cookie",
         after(ENCODED_ONCE, 2),

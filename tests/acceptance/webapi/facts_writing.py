@@ -155,6 +155,12 @@ FUNCTIONS = (
     ),
     Fact("a parameter by alias", 'GET RetrieveTotalRecordCount(EntityNames=@p)?@p=["account"]', 200, ("account",)),
     Fact(
+        "an enum of another type",
+        f"GET RetrieveCurrentOrganization(AccessType={CRM}.AccessType'Default')",
+        400,
+        ("'AccessType' is no enum of type", "Did you mean 'Microsoft.Dynamics.CRM.EndpointAccessType'"),
+    ),
+    Fact(
         "an enum",
         f"GET RetrieveCurrentOrganization(AccessType={CRM}.EndpointAccessType'Default')",
         200,
