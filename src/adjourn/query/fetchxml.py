@@ -114,12 +114,7 @@ def _page(fetch: Mapping[str, str], document: Document) -> Page:
     number = document.positive(fetch, "page", root, _PAGES_MAX)
     text = fetch.get("paging-cookie")
     if not text:
-        if number is not None and number * (size or config.PAGE_ROWS_MAX) > _SIMPLE_PAGING_ROWS_MAX:
-            raise document.error(
-                f"Paging beyond {_SIMPLE_PAGING_ROWS_MAX:,} rows needs the paging cookie of the page before.",
-                _NEEDS_COOKIE,
-                root,
-            )
+        _refuse_far(number, size, document)
         return Page(size or (config.PAGE_ROWS_MAX if number else None), number or 1)
     position = cookies.decode_fetchxml(text)
     if number is not None and 1 < number == position.number - 2 and position.before is not None:
@@ -127,8 +122,19 @@ def _page(fetch: Mapping[str, str], document: Document) -> Page:
         return Page(size or config.PAGE_ROWS_MAX, number, before=position.before)
     if number is not None and number != position.number:
         # Another page than the next one is found by its number; its cookie does not help.
+        _refuse_far(number, size, document)
         return Page(size or config.PAGE_ROWS_MAX, number)
     return Page(size or config.PAGE_ROWS_MAX, position.number, position.after)
+
+
+def _refuse_far(number: int | None, size: int | None, document: Document) -> None:
+    """A page that is found by its number costs as much as all before it."""
+    if number is not None and number * (size or config.PAGE_ROWS_MAX) > _SIMPLE_PAGING_ROWS_MAX:
+        raise document.error(
+            f"Paging beyond {_SIMPLE_PAGING_ROWS_MAX:,} rows needs the paging cookie of the page before.",
+            _NEEDS_COOKIE,
+            document.root,
+        )
 
 
 class _Reader:

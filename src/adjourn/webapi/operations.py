@@ -43,7 +43,7 @@ FUNCTIONS = {**ORGANIZATION_FUNCTIONS, explain_job.NAME: explain_job.FUNCTION}
 CREATE_ENTITIES = "CreateEntities"
 METADATA_CHANGES = "RetrieveMetadataChanges"
 _QUOTED = re.compile(r"'((?:[^']|'')*)'")
-_ENUM = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*'([^']*)'")
+_ENUM = re.compile(r"([A-Za-z_][A-Za-z0-9_.]*)'([^']*)'")
 PARAMETER_TYPES = {
     "EntityNames": "Collection(Edm.String)",
     "AccessType": "mscrm.EndpointAccessType",
@@ -231,7 +231,7 @@ def _arguments(exchange: Exchange, segment: Segment) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, text in url.named_arguments(segment.arguments or "").items():
         value = exchange.options.get(text) if text.startswith("@") else text
-        found[name] = None if value is None else _literal(value)
+        found[name] = None if value is None else _literal(value, name)
     for option in exchange.options:
         if not option.startswith("@") and option != "tag":
             raise InvalidRequest(
@@ -240,7 +240,7 @@ def _arguments(exchange: Exchange, segment: Segment) -> dict[str, Any]:
     return found
 
 
-def _literal(text: str) -> Any:
+def _literal(text: str, name: str) -> Any:
     """A literal of an address: quoted text, JSON (with either kind of quotes), an enum's member, or a bare word."""
     if text.startswith("'"):
         return url.literal_text(text)
@@ -255,7 +255,14 @@ def _literal(text: str) -> Any:
         except (msgspec.DecodeError, RecursionError):
             raise InvalidRequest(f"'{text[:100]}' is no valid JSON.") from None
     enum = _ENUM.fullmatch(text)
-    return enum[1] if enum else text  # a guid, a moment
+    if enum is None:
+        return text  # a guid, a moment
+    wanted = PARAMETER_TYPES.get(name, "").replace("mscrm.", resource.NAMESPACE)
+    if wanted and enum[1] != wanted:  # a function of one's own takes a member of any type
+        raise InvalidRequest(
+            f"Parameter '{name[:100]}' is no enum of type '{enum[1][:100]}'.{nearest(enum[1], (wanted,))}"
+        )
+    return enum[2]
 
 
 def _response(exchange: Exchange, name: str, answer: Mapping[str, Any]) -> Answer:

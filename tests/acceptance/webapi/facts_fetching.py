@@ -48,6 +48,13 @@ PAGES = (
         fetch="count='1' page='1'",
     ),
     fact(
+        "a null in a cookie",
+        NAME + "<order attribute='fax'/>",
+        200,
+        ("%253cfax%2520lastnull%253d%25221%2522%2520firstnull%253d%25221%2522%2520%252f%253e",),
+        fetch="count='1'",
+    ),
+    fact(
         "an order by a linked column has a cookie too, where Dataverse has none",
         NAME + CONTACT + " alias='c' link-type='outer'><order attribute='fullname'/></link-entity>",
         200,
@@ -101,6 +108,7 @@ PAGES = (
         200,
         ('"value":\\[\\]',),
     ),
+    Fact("and no further than without one", after(ENCODED_ONCE, 50_001), 400, ("0x8004430[aA]",)),
     Fact(
         "the page after a cookie",
         after(ENCODED_ONCE, 2),
@@ -119,10 +127,11 @@ ROWS = (
         (f'"c.fullname{ATTRIBUTE_NAME}":"fullname","c.fullname":', f'"c.statecode{FORMATTED}":"Active"'),
     ),
     fact(
-        "money brings its currency along",
+        "money has its symbol; there is one currency, so none comes along",
         "<attribute name='revenue'/>",
         200,
-        (f'"revenue{FORMATTED}":"[^"]*2,023.00"',),
+        (f'"revenue{FORMATTED}":"\\$2,023.00"',),
+        ("transactioncurrency",),
     ),
     fact(
         "an aggregate under its alias exactly as it is spelt",
@@ -215,6 +224,11 @@ ERRORS = (
         f"count='1' page='2' paging-cookie='{escaped(WRONG_COOKIE)}'",
     ),
     wrong("0x8004112A", "what is no cookie", BY_NAME, "count='1' page='2' paging-cookie='x'"),
+    wrong("0x8004112C", "distinct rows of no column", "", "distinct='true'"),
+    wrong("0x80041107", "all columns of an aggregate", "<all-attributes/>", GROUPED),
+    wrong("0x80041111", "columns of two types joined", "<link-entity name='contact' from='contactid' to='name'/>"),
+    wrong("0x80041123", "two entities", NAME + "</entity><entity name='account'>"),
+    wrong("0x80040303", "retained rows, which there are none of", NAME, "datasource='retained'"),
     wrong("0x8004112E", "groupby is no boolean", "<attribute name='name' alias='n' groupby='x'/>", GROUPED),
     wrong("0x8004112F", "a sum of texts", "<attribute name='name' alias='n' aggregate='sum'/>", GROUPED),
     wrong(

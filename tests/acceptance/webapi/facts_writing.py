@@ -106,6 +106,11 @@ WRITES = (
         "DELETE accounts({contoso})/account_parent_account/$ref?$id={root}accounts(01900000-0000-7000-8000-000000000002)",
         204,
     ),
+    Fact(
+        "there is one organization", "POST organizations", 405, ("0x80040315", "one organization"), body={"name": "x"}
+    ),
+    Fact("which stays", "DELETE organizations({nobody})", 405, ("0x80040315", "one organization")),
+    Fact("and is updated", "PATCH organizations({nobody})", 204, body={"name": "adjourn"}),
     Fact("DELETE of a record", "DELETE accounts(01900000-0000-7000-8000-000000000003)", 204),
     Fact(
         "DELETE of what is absent",
@@ -149,6 +154,12 @@ FUNCTIONS = (
         ('"code":""', "No HTTP resource was found that matches the request URI '"),
     ),
     Fact("a parameter by alias", 'GET RetrieveTotalRecordCount(EntityNames=@p)?@p=["account"]', 200, ("account",)),
+    Fact(
+        "an enum of another type",
+        f"GET RetrieveCurrentOrganization(AccessType={CRM}.AccessType'Default')",
+        400,
+        ("'AccessType' is no enum of type", "Did you mean 'Microsoft.Dynamics.CRM.EndpointAccessType'"),
+    ),
     Fact(
         "an enum",
         f"GET RetrieveCurrentOrganization(AccessType={CRM}.EndpointAccessType'Default')",

@@ -1,7 +1,8 @@
-"""The facts of the Web API's reference, section by section: one request each, with what its answer must say.
+"""The facts of the Web API's reference, section by section: one request each, with what its answer must say. On both stores.
 
-A row is (what must hold, request, status, what the answer holds). Requests name records by {contoso}, {fabrikam}, {joe}, {workflow},
-the service by {root} and {origin}. What has a module of its own (expand, batch, paging, files, metadata, lambdas, keys) is proved there in depth.
+A row is (what must hold, request, status, what the answer holds). Requests name records by {contoso}, {fabrikam}, {joe} and
+{workflow}, the service by {root} and {origin}. What has a module of its own (expand, batch, paging, files, metadata, lambdas, keys)
+is proved there in depth.
 """
 
 from __future__ import annotations
