@@ -80,7 +80,18 @@ VARIANTS = (
     ),
     Variant(
         "a rescue asks no clock but its own impatience",
-        (Edit("store/postgres.py", '"stale": config.WORKER_STALE_SECONDS}', '"stale": 0.0}'),),
+        (
+            Edit(
+                "store/postgres.py",
+                '{**parameters, "stale": config.WORKER_STALE_SECONDS}',
+                '{**parameters, "stale": 0.0}',
+            ),
+            Edit(
+                "store/postgres.py",
+                '"id": worker_id, "stale": config.WORKER_STALE_SECONDS',
+                '"id": worker_id, "stale": 0.0',
+            ),
+        ),
         20,
         by="postgres",
     ),
