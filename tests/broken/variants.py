@@ -268,6 +268,8 @@ VARIANTS = (
                 "        return after",
             ),
             Edit("worker/*.py", "        if self._after_hint and len(claimed) < free:", "        if False:"),
+            Edit("worker/*.py", "hints[:] = [(moment, min(found, sequence)) for moment, found in hints]", "pass"),
+            Edit("worker/*.py", "(now, sequence if low is None else min(low, sequence))", "(now, sequence)"),
         ),
         100,
     ),
