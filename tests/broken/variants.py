@@ -81,7 +81,18 @@ VARIANTS = (
     ),
     Variant(
         "a rescue asks no clock but its own impatience",
-        (Edit("store/postgres.py", '"stale": config.WORKER_STALE_SECONDS}', '"stale": 0.0}'),),
+        (
+            Edit(
+                "store/postgres.py",
+                '{**parameters, "stale": config.WORKER_STALE_SECONDS}',
+                '{**parameters, "stale": 0.0}',
+            ),
+            Edit(
+                "store/postgres.py",
+                '"id": worker_id, "stale": config.WORKER_STALE_SECONDS',
+                '"id": worker_id, "stale": 0.0',
+            ),
+        ),
         20,
         by="postgres",
     ),
@@ -258,6 +269,8 @@ VARIANTS = (
                 "        return after",
             ),
             Edit("worker/*.py", "        if self._after_hint and len(claimed) < free:", "        if False:"),
+            Edit("worker/*.py", "hints[:] = [(moment, min(found, sequence)) for moment, found in hints]", "pass"),
+            Edit("worker/*.py", "(now, sequence if low is None else min(low, sequence))", "(now, sequence)"),
         ),
         100,
     ),
