@@ -202,9 +202,13 @@ def settle(tx: Transaction, settlements: Sequence[Settlement]) -> Settled:
     return settled
 
 
-def promote_due(tx: Transaction, limit: int = 1000) -> tuple[int, int | None]:
-    """Make Ready the postponed jobs whose moment has come; how many, and the lowest sequence among them."""
-    rows = tx.rows(statements(tx.dialect).promote_due, {"now": moment_text(tx.now), "limit": limit, "by": SYSTEM})
+def promote_due(tx: Transaction, limit: int = 1000, moment: datetime | None = None) -> tuple[int, int | None]:
+    """Make Ready the postponed jobs whose moment has come; how many, and the lowest sequence among them.
+
+    moment: what is due then; None for now.
+    """
+    parameters = {"moment": moment_text(moment or tx.now), "now": moment_text(tx.now), "limit": limit, "by": SYSTEM}
+    rows = tx.rows(statements(tx.dialect).promote_due, parameters)
     return len(rows), min((row[0] for row in rows), default=None)
 
 

@@ -47,7 +47,7 @@ def statements(dialect: Dialect) -> ScheduleStatements:
     # Runs of a schedule never overlap: one that is open holds up the next (and `job_one_run` says so, too).
     is_due = (
         "s.statecode = 1 AND s.recurrencepattern IS NOT NULL AND s.postponeuntil IS NOT NULL "
-        f"AND s.postponeuntil <= :now{moment} AND NOT {OPEN_RUN}"
+        f"AND s.postponeuntil <= :moment{moment} AND NOT {OPEN_RUN}"
     )
     moved = (
         "unnest(:sequences::bigint[], :moments::timestamptz[]) v(sequence, due)"

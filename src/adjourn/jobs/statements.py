@@ -250,7 +250,7 @@ def statements(dialect: Dialect) -> Statements:
         promote_due=(
             f"UPDATE asyncoperation SET statecode = 0, statuscode = 0, waitreason = NULL, waitdetail = NULL, postponeuntil = NULL, "
             f"modifiedon = {later}, modifiedby = {uuid(':by')} WHERE asyncoperationid IN (SELECT asyncoperationid FROM asyncoperation "
-            f"WHERE statecode = 1 AND postponeuntil IS NOT NULL AND NOT blocked AND postponeuntil <= :now{moment} "
+            f"WHERE statecode = 1 AND postponeuntil IS NOT NULL AND NOT blocked AND postponeuntil <= :moment{moment} "
             f"AND recurrencepattern IS NULL ORDER BY postponeuntil, sequence LIMIT :limit{skip}) RETURNING sequence"
         ),
         # when the next one is due, or the next schedule whose last run has ended
