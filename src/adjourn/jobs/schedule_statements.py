@@ -12,7 +12,8 @@ _COLUMNS = (
     "s.sequence, s.asyncoperationid, s.operationtype, s.name, s.messagename, s.ownerid, s.owneridtype, s.owningbusinessunit, "
     "s.createdby, s.createdonbehalfby, s.correlationid, s.correlationupdatedtime, s.depth, s.utcconversiontimezonecode, "
     "s.regardingobjectid, s.regardingobjecttypecode, s.primaryentitytype, s.dependencytoken, s.recurrencepattern, "
-    "s.recurrencestarttime, s.createdon, s.datablobid, t.data"
+    "s.recurrencestarttime, s.createdon, s.datablobid, t.data, EXISTS (SELECT 1 FROM systemuser u WHERE u.systemuserid = "
+    "CASE WHEN s.owneridtype = 'team' THEN s.createdby ELSE s.ownerid END)"
 )
 
 

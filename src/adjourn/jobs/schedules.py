@@ -90,7 +90,7 @@ def _serve(tx: Transaction, found: Sequence[Row], moment: datetime) -> int:
         try:
             run, following = _run_of(tx, row, moment)
         except (QueryError, NotFound) as error:
-            # One that cannot go on (its file is lost, its imported pattern is none) must not hold up the others.
+            # One that cannot go on (its user is gone, its file is lost, its imported pattern is none) must not hold up the others.
             ended.append(_ended(sequence, Status.FAILED, error.signed, f"It can make no more runs: {error.message}"))
             continue
         runs.append(run)
@@ -114,7 +114,10 @@ def _run_of(tx: Transaction, row: Row, moment: datetime) -> tuple[NewJob, dateti
     """A due schedule's run, and when the next one is due. Raises QueryError, NotFound."""
     (_, schedule_id, operation_type, name, message_name, owner, owner_table, unit, created_by, on_behalf, correlation,
      correlation_updated, depth, time_zone_code, regarding, regarding_table, primary_table, token, pattern, start, created_on,
-     data_file, data) = row  # fmt: skip
+     data_file, data, somebody) = row  # fmt: skip
+    if not somebody:
+        who = created_by if owner_table == "team" else owner
+        raise NotFound(f"systemuser {who}, whom its runs would run as, does not exist.")
     anchor = datetime.fromisoformat(start or created_on)
     following = timetable.following(pattern, anchor, moment)
     if data is None and data_file is not None:
