@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -129,7 +130,9 @@ def tell(store: Store) -> Story:
 def story(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     """One for all tests, which undo what they plant."""
     if request.param == "sqlite":
-        store = open_store(f"sqlite:///{tmp_path_factory.mktemp('proof') / 'adjourn.db'}")
+        path = tmp_path_factory.mktemp("proof") / "adjourn.db"
+        shutil.copyfile(request.getfixturevalue("_sqlite_template"), path)
+        store = open_store(f"sqlite:///{path}")
         yield tell(store)
         store.close()
         return

@@ -21,9 +21,13 @@ STALLED_MILLISECONDS = 1000
 """A process that stops while it prepares jobs keeps them from all others for no longer than this."""
 
 
-def promote(tx: Transaction, limit: int = BATCH) -> tuple[int, int | None]:
-    """Make Ready the postponed jobs whose moment has come; how many, and the lowest sequence among them."""
-    parameters = {"now": moment_text(tx.now), "limit": limit, "by": config.SYSTEM_USER_ID}
+def promote(tx: Transaction, limit: int = BATCH, moment: datetime | None = None) -> tuple[int, int | None]:
+    """Make Ready the postponed jobs whose moment has come; how many, and the lowest sequence among them.
+
+    moment: what is due then; None for now.
+    """
+    due = moment_text(moment or tx.now)
+    parameters = {"moment": due, "now": moment_text(tx.now), "limit": limit, "by": config.SYSTEM_USER_ID}
     rows = tx.rows(statements(tx.dialect).promote_due, parameters)
     return len(rows), min((row[0] for row in rows), default=None)
 

@@ -12,7 +12,8 @@ _COLUMNS = (
     "s.sequence, s.asyncoperationid, s.operationtype, s.name, s.messagename, s.ownerid, s.owneridtype, s.owningbusinessunit, "
     "s.createdby, s.createdonbehalfby, s.correlationid, s.correlationupdatedtime, s.depth, s.utcconversiontimezonecode, "
     "s.regardingobjectid, s.regardingobjecttypecode, s.primaryentitytype, s.dependencytoken, s.recurrencepattern, "
-    "s.recurrencestarttime, s.createdon, s.datablobid, t.data"
+    "s.recurrencestarttime, s.createdon, s.datablobid, t.data, EXISTS (SELECT 1 FROM systemuser u WHERE u.systemuserid = "
+    "CASE WHEN s.owneridtype = 'team' THEN s.createdby ELSE s.ownerid END)"
 )
 
 
@@ -47,7 +48,7 @@ def statements(dialect: Dialect) -> ScheduleStatements:
     # Runs of a schedule never overlap: one that is open holds up the next (and `job_one_run` says so, too).
     is_due = (
         "s.statecode = 1 AND s.recurrencepattern IS NOT NULL AND s.postponeuntil IS NOT NULL "
-        f"AND s.postponeuntil <= :now{moment} AND NOT {OPEN_RUN}"
+        f"AND s.postponeuntil <= :moment{moment} AND NOT {OPEN_RUN}"
     )
     moved = (
         "unnest(:sequences::bigint[], :moments::timestamptz[]) v(sequence, due)"

@@ -43,23 +43,27 @@ class Promoted(NamedTuple):
     more: bool
 
 
-def promote_due(tx: Transaction, limit: int = 1000) -> Promoted:
-    """Make Ready what is due: postponed jobs, and runs of schedules."""
-    count, lowest = postponed.promote(tx, limit)
-    made = make_due(tx, min(limit, RUNS_BATCH))
+def promote_due(tx: Transaction, limit: int = 1000, moment: datetime | None = None) -> Promoted:
+    """Make Ready what is due: postponed jobs, and runs of schedules.
+
+    moment: as if it were then (UTC) for what is due and comes next; what is written bears the real moment. None for now.
+    """
+    count, lowest = postponed.promote(tx, limit, moment)
+    made = make_due(tx, min(limit, RUNS_BATCH), moment)
     return Promoted(count + made, lowest, count == limit or made == min(limit, RUNS_BATCH))
 
 
-def make_due(tx: Transaction, limit: int = RUNS_BATCH) -> int:
+def make_due(tx: Transaction, limit: int = RUNS_BATCH, moment: datetime | None = None) -> int:
     """Make the runs of at most `limit` due schedules, in the order of their moments; how many schedules were served."""
-    found = tx.rows(statements(tx.dialect).due, {"now": moment_text(tx.now), "limit": limit})
-    return _serve(tx, found)
+    moment = moment or tx.now
+    found = tx.rows(statements(tx.dialect).due, {"moment": moment_text(moment), "limit": limit})
+    return _serve(tx, found, moment)
 
 
 def run_if_due(tx: Transaction, schedule_id: UUID) -> bool:
     """Make the run of one schedule, if it is due and its last run has ended."""
-    found = tx.rows(statements(tx.dialect).due_one, {"now": moment_text(tx.now), "id": str(schedule_id)})
-    return _serve(tx, found) > 0
+    found = tx.rows(statements(tx.dialect).due_one, {"moment": moment_text(tx.now), "id": str(schedule_id)})
+    return _serve(tx, found, tx.now) > 0
 
 
 def lock(tx: Transaction, schedule_id: UUID) -> None:
@@ -69,23 +73,24 @@ def lock(tx: Transaction, schedule_id: UUID) -> None:
         queue.lock_tokens(tx, [_key(standing.token)])
 
 
-def _serve(tx: Transaction, found: Sequence[Row]) -> int:
+def _serve(tx: Transaction, found: Sequence[Row], moment: datetime) -> int:
     if not found:
         return 0
     sql = statements(tx.dialect)
     # The tokens first, the rows in a later statement (mechanisms, "Dependency token"); what others did meanwhile is seen then.
     queue.lock_tokens(tx, [_key(row[1]) for row in found])
     ids: Any = [str(row[0]) for row in found]
-    taken = tx.rows(sql.take, {"now": moment_text(tx.now), "ids": ids if tx.dialect == "postgres" else json.dumps(ids)})
+    listed = ids if tx.dialect == "postgres" else json.dumps(ids)
+    taken = tx.rows(sql.take, {"moment": moment_text(moment), "ids": listed})
     runs: list[NewJob] = []
     moved: list[tuple[int, str]] = []
     ended: list[dict[str, Any]] = []
     for row in taken:
         sequence = row[0]
         try:
-            run, following = _run_of(tx, row)
+            run, following = _run_of(tx, row, moment)
         except (QueryError, NotFound) as error:
-            # One that cannot go on (its file is lost, its imported pattern is none) must not hold up the others.
+            # One that cannot go on (its user is gone, its file is lost, its imported pattern is none) must not hold up the others.
             ended.append(_ended(sequence, Status.FAILED, error.signed, f"It can make no more runs: {error.message}"))
             continue
         runs.append(run)
@@ -105,13 +110,16 @@ def _serve(tx: Transaction, found: Sequence[Row]) -> int:
     return len(taken)
 
 
-def _run_of(tx: Transaction, row: Row) -> tuple[NewJob, datetime | None]:
+def _run_of(tx: Transaction, row: Row, moment: datetime) -> tuple[NewJob, datetime | None]:
     """A due schedule's run, and when the next one is due. Raises QueryError, NotFound."""
     (_, schedule_id, operation_type, name, message_name, owner, owner_table, unit, created_by, on_behalf, correlation,
      correlation_updated, depth, time_zone_code, regarding, regarding_table, primary_table, token, pattern, start, created_on,
-     data_file, data) = row  # fmt: skip
+     data_file, data, somebody) = row  # fmt: skip
+    if not somebody:
+        who = created_by if owner_table == "team" else owner
+        raise NotFound(f"systemuser {who}, whom its runs would run as, does not exist.")
     anchor = datetime.fromisoformat(start or created_on)
-    following = timetable.following(pattern, anchor, tx.now)
+    following = timetable.following(pattern, anchor, moment)
     if data is None and data_file is not None:
         data = job_data.content(tx, UUID(data_file))
     run = NewJob(

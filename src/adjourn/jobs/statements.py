@@ -261,7 +261,7 @@ def statements(dialect: Dialect) -> Statements:
             "AND n.sequence > :sequence AND n.statecode < 3 ORDER BY n.sequence LIMIT 1) RETURNING sequence, statuscode"
         ),
         # postponed jobs whose moment has come
-        promote_due=promoted(f"postponeuntil <= :now{moment}"),
+        promote_due=promoted(f"postponeuntil <= :moment{moment}"),
         # PostgreSQL: those of one moment, which has not come yet
         promote_at=promoted("postponeuntil = :now::timestamptz") if postgres else "",
         # PostgreSQL: the first moment before long at which many jobs become due at once, and how many

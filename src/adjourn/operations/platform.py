@@ -1,7 +1,8 @@
 """The platform's own jobs: what each does, and the schedules that are there without anybody having asked.
 
 Each is a recurring job of SYSTEM with a fixed id, so that every host makes the same one, and one that somebody deleted comes
-back at the next start. The first runs are an hour after the first start, five minutes apart. Nobody cancels, pauses or
+back at the next start. The first runs are an hour after the first start, five minutes apart; that of the index of words is a minute
+after it, because until then a search finds nothing. Nobody cancels, pauses or
 resumes them (`jobs.states`); postponing, and changing their pattern, is possible. Source: specification, operation types;
 docs/operations.md.
 """
@@ -37,6 +38,7 @@ from adjourn.store.contract import Transaction
 
 PATTERN = "FREQ=DAILY;"
 _FIRST, _APART = timedelta(hours=1), timedelta(minutes=5)
+_FIRST_INDEX = timedelta(minutes=1)
 _SYSTEM = UUID(config.SYSTEM_USER_ID)
 
 
@@ -56,7 +58,7 @@ JOBS = (
     PlatformJob(20, "Collection Organization Size Statistics", storage.size_of_tables),
     PlatformJob(22, "Calculate Organization Maximum Storage Size", storage.maximum),
     PlatformJob(24, "Update Statistic Intervals", database_statistics.refresh),
-    PlatformJob(25, "Organization Full Text Catalog Index", text_catalog.run),
+    PlatformJob(text_catalog.TYPE, "Organization Full Text Catalog Index", text_catalog.run),
     PlatformJob(27, "Update Contract States", contracts.run),
     PlatformJob(31, "Storage Limit Notification", storage.notify),
 )
@@ -97,6 +99,8 @@ def ensure(service: Service) -> int:
 
 def _schedule(job: PlatformJob, tx: Transaction) -> NewJob:
     first = (tx.now + _FIRST + JOBS.index(job) * _APART).replace(second=0, microsecond=0)
+    if job.operation_type == text_catalog.TYPE:
+        first = (tx.now + _FIRST_INDEX).replace(microsecond=0)
     return NewJob(
         id=schedule_id(job.operation_type),
         operation_type=job.operation_type,

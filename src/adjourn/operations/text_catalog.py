@@ -7,6 +7,7 @@ they have queries of their own. Where the worker is stopped the next run goes on
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -16,15 +17,18 @@ from adjourn.jobs.model import Continue
 from adjourn.metadata.model import Catalog, Column, ColumnType, Table
 from adjourn.operations.measuring import TABLE as MEASUREMENTS
 from adjourn.operations.measuring import Figure, Work
-from adjourn.pipeline.read import python_row
+from adjourn.pipeline.read import ask, python_row
 from adjourn.query import result, text_index
 from adjourn.query.compile import compile
 from adjourn.query.security import PLATFORM
-from adjourn.query.tree import Attribute, Order, Page, Query
+from adjourn.query.tree import Attribute, Condition, Filter, Order, Page, Query
 from adjourn.store.contract import Reader, Transaction
 
+TYPE = 25
 PAGE_ROWS = 500
 _UNIT_ROWS = 100
+_RECORDS = "records"
+"""The figure with which each run ends, by which it is known that it has."""
 _LEFT_OUT = ("asyncoperation", "fileattachment", "plugintracelog", MEASUREMENTS)
 
 
@@ -49,6 +53,15 @@ def texts_of(table: Table) -> list[Column]:
     return [column for column in table.readable() if column.type in kinds and column.storage == "row"]
 
 
+def indexed_on(reader: Reader, catalog: Catalog) -> datetime | None:
+    """When the index was brought up to date last; None if it has never been."""
+    conditions = (Condition("operationtype", "eq", (TYPE,)), Condition("name", "eq", (_RECORDS,)))
+    newest = Attribute("createdon", alias="newest", aggregate="max")
+    asked = Query(MEASUREMENTS, (newest,), filter=Filter("and", conditions), aggregate=True)
+    found: datetime | None = ask(reader, catalog, asked)[0]["newest"]
+    return found
+
+
 def run(work: Work) -> str | Continue:
     """Bring the index up to date."""
     progress = msgspec.json.decode(work.job.cursor, type=Progress) if work.job.cursor else Progress()
@@ -65,7 +78,7 @@ def run(work: Work) -> str | Continue:
         strangers = text_index.strangers(reader, [table.logical for table in tables], PAGE_ROWS)
     if strangers:
         work.service.store.write(partial(_write, work, "", strangers, {}))
-    work.keep((Figure("records", progress.records), Figure("records written", progress.written)))
+    work.keep((Figure(_RECORDS, progress.records), Figure("records written", progress.written)))
     return f"{progress.records:,} records are indexed; {progress.written:,} had changed."
 
 

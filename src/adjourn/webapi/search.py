@@ -1,6 +1,7 @@
 """`POST searchquery`: records by the words in their texts, over all tables. Its answer is JSON in a text, as Dataverse's is.
 
-The index (`query/text_index.py`) is as of the last run of the job "Organization Full Text Catalog Index"; the records that it
+The index (`query/text_index.py`) is as of the last run of the job "Organization Full Text Catalog Index", and the answer says of
+when that is (`IndexedOn`, adjourn's own; null before the first); the records that it
 names are then read as the caller, so that he finds exactly what he may read, as it is now. Source: the page "Dataverse
 Search query". Accepted of its syntax: words (any of them, or with searchmode all of them), `+` and, `|` or, a `*` at a word's end.
 """
@@ -18,7 +19,7 @@ from adjourn.errors import InvalidRequest, PrivilegeDenied, nearest
 from adjourn.metadata import values
 from adjourn.metadata.model import Reference, Table
 from adjourn.metadata.values import moment_text, moment_wire
-from adjourn.operations.text_catalog import searched, texts_of
+from adjourn.operations.text_catalog import indexed_on, searched, texts_of
 from adjourn.pipeline.read import python_rows
 from adjourn.query import text_index
 from adjourn.query.text_index import Found
@@ -64,6 +65,7 @@ def call(exchange: Exchange, service: Service, given: Mapping[str, Any]) -> dict
     named = list(tables) or [table.logical for table in searched(service.catalog)]
     with service.store.read() as reader:
         found = text_index.search(reader, groups, named, CANDIDATES_MAX)
+        as_of = indexed_on(reader, service.catalog)
     records = _readable(exchange, service, found, tables)
     seen = [item for item in found if (item.table, item.id) in records]
     answer: dict[str, Any] = {
@@ -82,6 +84,7 @@ def call(exchange: Exchange, service: Service, given: Mapping[str, Any]) -> dict
         "Facets": {},
         "QueryContext": None,
         "Count": len(seen) if count else -1,
+        "IndexedOn": _plain(as_of),
     }
     return {"response": _ENCODER.encode(answer).decode()}
 

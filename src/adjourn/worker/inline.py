@@ -155,12 +155,8 @@ def _invoke(service: Service, job: ClaimedJob, function: Function, call: Any, se
 
 
 def _promote(service: Service, now: datetime | None) -> None:
-    def unit(tx: Transaction) -> None:
-        if now is not None:
-            tx.now = max(tx.now, now)
-        schedules.promote_due(tx)
-
-    service.store.write(unit)
+    # Only what is due is pretended: what comes of it is made now, in the order of everything else that is made.
+    service.store.write(lambda tx: schedules.promote_due(tx, moment=max(tx.now, now) if now is not None else None))
 
 
 def _next(tx: Transaction, worker: str) -> ClaimedJob | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from tests.acceptance.webapi.conftest import Start, created, error_of
 
+from adjourn import runtime
 from adjourn.cli import adjourn as command
 from adjourn.client import Client
 from adjourn.jobs import queue
@@ -147,6 +149,25 @@ def test_an_account_is_found_by_the_search_after_the_next_run(http: httpx.Client
     indexed(http, service)
     with service.store.read() as reader:
         assert reader.rows("SELECT count(*) FROM textindexed WHERE tablename = 'account'") == [(0,)]
+
+
+def test_an_answer_says_as_of_when_it_is(http: httpx.Client, service: Service) -> None:
+    """Null before the first run, which comes a minute after the first start; and whoever wants it now makes it due."""
+
+    def answered() -> dict[str, Any]:
+        return dict(json.loads(http.post("searchquery", json={"search": "contoso"}).json()["response"]))
+
+    created(http, "accounts", {"name": "Contoso"})
+    first = answered()
+    assert (first["IndexedOn"], first["Value"]) == (None, [])
+    planned = datetime.fromisoformat(http.get(address(25)).json()["postponeuntil"])
+    assert timedelta(seconds=30) < planned - runtime.now() <= timedelta(seconds=61)
+    before = runtime.now().replace(microsecond=0)
+    assert http.patch(address(25), json={"postponeuntil": None}).status_code == 204
+    assert drain(service) == 1
+    then = answered()
+    assert [item["Attributes"]["name"] for item in then["Value"]] == ["Contoso"]
+    assert before <= datetime.fromisoformat(then["IndexedOn"]) <= runtime.now()
 
 
 def test_counts_pages_and_columns_of_a_search(http: httpx.Client, service: Service) -> None:

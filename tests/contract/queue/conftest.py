@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -130,8 +131,9 @@ class Jobs:
 def _queue_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """One database for all tests of the queue: a new one for each costs half a second."""
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('queue') / 'adjourn.db'}"
-        store = open_store(url)
+        path = tmp_path_factory.mktemp("queue") / "adjourn.db"
+        shutil.copyfile(request.getfixturevalue("_sqlite_template"), path)
+        store = open_store(f"sqlite:///{path}")
         yield store
         store.close()
         return

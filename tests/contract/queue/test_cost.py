@@ -83,10 +83,14 @@ def test_the_hot_statements_use_their_indexes(crowded: Any) -> None:
             {"key": "t:t", "sequence": 5, "now": now, "by": config.SYSTEM_USER_ID},
             ("job_serial_queue",),
         ),
-        "promote due": (sql.promote_due, {"now": now, "limit": 10, "by": config.SYSTEM_USER_ID}, ("job_due",)),
+        "promote due": (
+            sql.promote_due,
+            {"moment": now, "now": now, "limit": 10, "by": config.SYSTEM_USER_ID},
+            ("job_due",),
+        ),
         "next due": (sql.next_due, {}, ("job_due", "job_schedule_due", "job_one_run")),
-        "due schedules": (own.due, {"now": now, "limit": 10}, ("job_schedule_due", "job_one_run")),
-        "take schedules": (own.take, {"now": now, "ids": many([job])}, ("job_one_run",)),
+        "due schedules": (own.due, {"moment": now, "limit": 10}, ("job_schedule_due", "job_one_run")),
+        "take schedules": (own.take, {"moment": now, "ids": many([job])}, ("job_one_run",)),
         "run of": (own.of_run, {"id": job}, ()),
         "open run": (own.open_run, {"id": job}, ("job_one_run",)),
         "interrupts": (sql.interrupts, {"worker": "w"}, ("job_locked",)),
@@ -125,7 +129,10 @@ def work(jobs: Any, head: int) -> dict[str, int]:
     now = "2030-01-01T12:00:00.000000Z"
     parameters = {
         "claim": (sql.candidates, {"type": 54, "after": 0, "limit": 10}),
-        "promote due": (sql.promote_due, {"now": now, "limit": 10, "by": config.SYSTEM_USER_ID}),
+        "promote due": (
+            sql.promote_due,
+            {"moment": now, "now": now, "limit": 10, "by": config.SYSTEM_USER_ID},
+        ),
         "next due": (sql.next_due, {}),
         "promote": (sql.promote, {"key": "t:t", "sequence": head, "now": now, "by": config.SYSTEM_USER_ID}),
     }
