@@ -19,7 +19,9 @@ def main() -> int:
     parser.add_argument("--seeds", default="0:300", help="FIRST:LAST+1, or one seed")
     parser.add_argument("--seconds", type=float, default=1e9, help="stop after so long")
     parser.add_argument("--first-only", action="store_true", help="stop at the first violation")
-    parser.add_argument("--coverage", action="store_true", help="which lines of jobs, worker and store were executed")
+    parser.add_argument(
+        "--coverage", type=int, default=0, help="which lines of jobs, worker and store so many seeds execute"
+    )
     parser.add_argument("--json", action="store_true", help="a line for each seed instead of the figures")
     parser.add_argument("--trace", type=Path, help="write what happened in the one seed to this file")
     parser.add_argument("--source", type=Path, help="be sure that the service is the one in this folder")

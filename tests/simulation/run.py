@@ -29,12 +29,13 @@ def simulate(
     *,
     seconds_max: float,
     first_only: bool = False,
-    coverage: bool = False,
+    coverage: int = 0,
     source: Path = _ROOT / "src",
     environment: Mapping[str, str] | None = None,
 ) -> Census:
     """Play seeds in a new interpreter, until the time is up. first_only: until the first violation.
 
+    coverage: of so many seeds, the first ones, see which lines are executed.
     source: the folder in which `adjourn` is. environment: more variables for that interpreter.
     """
     command = [sys.executable, "-m", "tests.simulation", "--seeds", f"{seeds.start}:{seeds.stop}", "--json"]
@@ -44,7 +45,7 @@ def simulate(
         "--seconds",
         str(seconds_max),
         *(["--first-only"] * first_only),
-        *(["--coverage"] * coverage),
+        *(["--coverage", str(coverage)] if coverage else []),
     ]
     done = subprocess.run(
         command,
@@ -62,7 +63,7 @@ def simulate(
     return census
 
 
-def play_all(seeds: range, seconds_max: float, *, first_only: bool, coverage: bool) -> Iterator[dict[str, Any]]:
+def play_all(seeds: range, seconds_max: float, *, first_only: bool, coverage: int) -> Iterator[dict[str, Any]]:
     """The same here, by forks: one report after the other, each as JSON has it; with `coverage` the lines at last."""
     until = time.monotonic() + seconds_max
     folder = Path(tempfile.mkdtemp(prefix="adjourn-simulation-", dir=_MEMORY if _MEMORY.is_dir() else None))
@@ -78,7 +79,8 @@ def play_all(seeds: range, seconds_max: float, *, first_only: bool, coverage: bo
             yield {"lines": lines.executed()}
         for start in range(seeds.start, seeds.stop, SEEDS_OF_A_PROCESS):
             some = range(start, min(start + SEEDS_OF_A_PROCESS, seeds.stop))
-            for report in _forked(some, folder, until, first_only, coverage):
+            watched = start < seeds.start + coverage
+            for report in _forked(some, folder, until, first_only, watched):
                 yield report
                 if first_only and report.get("violations"):
                     return
