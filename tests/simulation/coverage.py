@@ -19,7 +19,7 @@ COUNTED = "without store/postgres*, because the simulated store is the real SQLi
 """What a figure is of, said wherever one is printed."""
 _NOTHING_BYTES = 6
 """The code of a body that is only `...`: what a Protocol says of others cannot be executed."""
-_EACH, _SOME = 200, 16
+_EACH, _SOME = 40, 50
 """Of each function the first calls are watched, then one in so many, until all its lines have been seen: watching every one
 costs two and a half times what the simulation does."""
 _executed: set[tuple[str, int]] = set()
