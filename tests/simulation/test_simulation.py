@@ -42,7 +42,7 @@ def test_a_seed_always_gives_the_same_run() -> None:
 @pytest.mark.long
 def test_ten_thousand_seeds(capsys: pytest.CaptureFixture[str]) -> None:
     """As many as there are in an hour."""
-    census = simulate(range(1_000, 1_000 + LONG_SEEDS), seconds_max=LONG_SECONDS)
+    census = simulate(range(1_000, 1_000 + LONG_SEEDS), seconds_max=LONG_SECONDS, processes=2)
     _shown(census, capsys)
     assert census.violations == []
     assert census.missing() == []
