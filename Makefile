@@ -7,6 +7,7 @@ HTTP ?= 127.0.0.1:8080
 PYTEST_OPTIONS ?=
 TEST_PROCESSES ?= auto
 SEEDS ?= 0:10000
+SEED_PROCESSES ?= 2
 MINUTES ?= 10
 
 .DEFAULT_GOAL := help
@@ -59,8 +60,8 @@ check: $(VENV)/installed-test  ## lint, types, import direction
 bench: $(VENV)/installed-test  ## measure against yardsticks in the same run; writes docs/performance.md
 	$(BIN)/python -m benchmarks
 
-simulate: $(VENV)/installed-test  ## 10,000 seeds of the simulation, or as many as there are in an hour; SEEDS=7 TRACE=FILE tells one
-	$(BIN)/python -m tests.simulation --seeds '$(SEEDS)' --seconds 3600 $(if $(TRACE),--trace '$(TRACE)')
+simulate: $(VENV)/installed-test  ## 10,000 seeds of the simulation, or as many as there are in an hour; SEEDS=FIRST:END a part of them, SEEDS=7 TRACE=FILE tells one
+	$(BIN)/python -m tests.simulation --seeds '$(SEEDS)' --seconds 3600 --processes '$(SEED_PROCESSES)' $(if $(TRACE),--trace '$(TRACE)')
 
 soak: $(VENV)/installed-test  ## MINUTES (10) of real processes, operators and kills on each store, then the history checker
 	$(BIN)/python -m tests.simulation.soak --database sqlite --minutes '$(MINUTES)'

@@ -1,4 +1,4 @@
-"""`python -m tests.simulation`: play seeds and print what they did; status 1 when something was violated or missing."""
+"""`python -m tests.simulation`: play seeds and print what they did; status 1 when something was violated, or was missing in many."""
 
 from __future__ import annotations
 
@@ -13,13 +13,19 @@ from tests.simulation.census import Census
 
 import adjourn
 
+ENOUGH = 300
+"""Seeds in which everything must have happened."""
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", default="0:300", help="FIRST:LAST+1, or one seed")
     parser.add_argument("--seconds", type=float, default=1e9, help="stop after so long")
+    parser.add_argument("--processes", type=int, default=1, help="how many play at a time")
     parser.add_argument("--first-only", action="store_true", help="stop at the first violation")
-    parser.add_argument("--coverage", action="store_true", help="which lines of jobs, worker and store were executed")
+    parser.add_argument(
+        "--coverage", type=int, default=0, help="which lines of jobs, worker and store so many seeds execute"
+    )
     parser.add_argument("--json", action="store_true", help="a line for each seed instead of the figures")
     parser.add_argument("--trace", type=Path, help="write what happened in the one seed to this file")
     parser.add_argument("--source", type=Path, help="be sure that the service is the one in this folder")
@@ -32,7 +38,13 @@ def main() -> int:
         return _trace(seeds.start, options.trace)
     census = Census()
     lines: set[str] = set()
-    for report in run.play_all(seeds, options.seconds, first_only=options.first_only, coverage=options.coverage):
+    for report in run.play_all(
+        seeds,
+        options.seconds,
+        first_only=options.first_only,
+        coverage=options.coverage,
+        processes=options.processes,
+    ):
         if options.json:
             print(json.dumps(report), flush=True)
         elif "lines" in report:
@@ -47,7 +59,7 @@ def main() -> int:
         print("never happened:", ", ".join(missing))
     if options.coverage:
         print(coverage.table(lines))
-    return int(bool(census.violations))
+    return int(bool(census.violations) or (bool(missing) and census.seeds >= ENOUGH))
 
 
 def _trace(seed: int, path: Path) -> int:

@@ -176,7 +176,9 @@ class People:
         self.memory.wishes.append(wish)
         try:
             wish.ids = tuple(service.enqueue(items, self._call(service)))
-        except Busy:
+        except AdjournError as error:
+            if error.status != 503:
+                raise
             self.memory.refused["enqueue"] += 1
             return  # not there, or there unknown to us: never enqueued again, because texts are unique
         wish.ended = runtime.monotonic()

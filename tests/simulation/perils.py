@@ -22,6 +22,9 @@ REPLY_LOST, DISK_FULL = "the reply of a commit is lost", "the disk is full at a 
 _ANYWHERE = (
     (KILL, 6), (KILL_EXECUTOR, 4), (STOP, 2), (FREEZE, 3), (FREEZE_EXECUTOR, 3), (FORWARD, 2), (BACK, 6), (WAKE, 6),
 )  # fmt: skip
+_FULL = "database or disk is full"
+_FULL_COMMITS = (1, 1, 1, 2, 4, 8)
+"""For so many commits the disk is full: after the first, what is done again fails as well."""
 _FROZEN_SECONDS = ((0.01, 1.0), (1.0, 8.0), (25.0, 40.0))
 _JUMP_SECONDS = ((0.1, 5.0), (60.0, 7_200.0))
 _PATIENCE = 250
@@ -45,6 +48,7 @@ class Perils:
         self._stop = stop
         self._left = dice.randint(4, 12)
         self._steps = self._moments = self._commits = 0
+        self._full = 0
         self._next()
         scheduler.on_step = self._step
         scheduler.on_moment = self._moment
@@ -53,6 +57,7 @@ class Perils:
     def end(self) -> None:
         """From now on nothing goes wrong any more."""
         self.on = False
+        self._full = 0
 
     def _next(self) -> None:
         """When the next one comes: after so many steps, moments or commits, whichever is first."""
@@ -125,6 +130,9 @@ class Perils:
     def _commit(self) -> Exception | None:
         """Before a COMMIT: the error that it is to meet."""
         running = self._scheduler.running
+        if self._full and running is not None and running.process in self.services:
+            self._full -= 1
+            return apsw.FullError(_FULL)
         if not self.on or self._commits > 100_000 or running is None or running.process not in self.services:
             return None
         self._commits -= 1
@@ -133,4 +141,7 @@ class Perils:
         kind = self._dice.choice((REPLY_LOST, DISK_FULL))
         self._happened(kind)
         self._scheduler.note(kind)
-        return apsw.IOError("disk I/O error") if kind == REPLY_LOST else apsw.FullError("database or disk is full")
+        if kind == REPLY_LOST:
+            return apsw.IOError("disk I/O error")
+        self._full = self._dice.choice(_FULL_COMMITS) - 1
+        return apsw.FullError(_FULL)

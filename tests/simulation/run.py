@@ -29,12 +29,14 @@ def simulate(
     *,
     seconds_max: float,
     first_only: bool = False,
-    coverage: bool = False,
+    coverage: int = 0,
+    processes: int = 1,
     source: Path = _ROOT / "src",
     environment: Mapping[str, str] | None = None,
 ) -> Census:
     """Play seeds in a new interpreter, until the time is up. first_only: until the first violation.
 
+    coverage: of so many seeds, the first ones, see which lines are executed. processes: so many play at a time.
     source: the folder in which `adjourn` is. environment: more variables for that interpreter.
     """
     command = [sys.executable, "-m", "tests.simulation", "--seeds", f"{seeds.start}:{seeds.stop}", "--json"]
@@ -43,8 +45,10 @@ def simulate(
         str(source),
         "--seconds",
         str(seconds_max),
+        "--processes",
+        str(processes),
         *(["--first-only"] * first_only),
-        *(["--coverage"] * coverage),
+        *(["--coverage", str(coverage)] if coverage else []),
     ]
     done = subprocess.run(
         command,
@@ -62,8 +66,10 @@ def simulate(
     return census
 
 
-def play_all(seeds: range, seconds_max: float, *, first_only: bool, coverage: bool) -> Iterator[dict[str, Any]]:
-    """The same here, by forks: one report after the other, each as JSON has it; with `coverage` the lines at last."""
+def play_all(
+    seeds: range, seconds_max: float, *, first_only: bool = False, coverage: int = 0, processes: int = 1
+) -> Iterator[dict[str, Any]]:
+    """The same here, by forks, so many at a time: one report after the other, each as JSON has it; with `coverage` lines, too."""
     until = time.monotonic() + seconds_max
     folder = Path(tempfile.mkdtemp(prefix="adjourn-simulation-", dir=_MEMORY if _MEMORY.is_dir() else None))
     try:
@@ -76,39 +82,44 @@ def play_all(seeds: range, seconds_max: float, *, first_only: bool, coverage: bo
         sys.settrace(None)
         if coverage:
             yield {"lines": lines.executed()}
-        for start in range(seeds.start, seeds.stop, SEEDS_OF_A_PROCESS):
-            some = range(start, min(start + SEEDS_OF_A_PROCESS, seeds.stop))
-            for report in _forked(some, folder, until, first_only, coverage):
-                yield report
-                if first_only and report.get("violations"):
-                    return
-            if time.monotonic() > until:
+        starts = iter(range(seeds.start, seeds.stop, SEEDS_OF_A_PROCESS))
+        playing: dict[int, Path] = {}
+        over = False
+        while True:
+            while len(playing) < processes and not over and time.monotonic() <= until:
+                if (start := next(starts, None)) is None:
+                    break
+                some = range(start, min(start + SEEDS_OF_A_PROCESS, seeds.stop))
+                told = folder / f"{start}.told"
+                playing[_forked(some, folder, until, first_only, start < seeds.start + coverage, told)] = told
+            if not playing:
                 return
+            child, status = os.wait()
+            told = playing.pop(child)
+            if status:
+                raise RuntimeError(f"the process that wrote {told.name} ended with status {status}")
+            for line in told.read_text().splitlines():
+                report = json.loads(line)
+                yield report
+                over = over or bool(first_only and report.get("violations"))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _forked(seeds: range, folder: Path, until: float, first_only: bool, coverage: bool) -> Iterator[dict[str, Any]]:
-    reading, writing = os.pipe()
+def _forked(seeds: range, folder: Path, until: float, first_only: bool, coverage: bool, told: Path) -> int:
+    """The process that plays them and writes its reports to a file."""
     child = os.fork()
     if child == 0:
         status = 1
         try:
-            os.close(reading)
-            with os.fdopen(writing, "w") as out:
+            with told.open("w") as out:
                 _play_some(seeds, folder, until, first_only, coverage, out)
             status = 0
         except BaseException:
             traceback.print_exc()
         finally:
             os._exit(status)
-    os.close(writing)
-    with os.fdopen(reading) as lines:
-        for line in lines:
-            yield json.loads(line)
-    _, status = os.waitpid(child, 0)
-    if status:
-        raise RuntimeError(f"the process that played the seeds {seeds} ended with status {status}")
+    return child
 
 
 def _play_some(seeds: range, folder: Path, until: float, first_only: bool, coverage: bool, out: Any) -> None:

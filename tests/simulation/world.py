@@ -302,7 +302,8 @@ class World:
         # An executor whose supervisor went in the middle of an outcome may say that it cannot go on.
         foreseen = text in _FORESEEN or (text == "the executor cannot go on" and isinstance(error, OSError))
         if method in ("error", "critical") and not foreseen:
-            self._heard.append(f"the service says: {text} ({error!r})")
+            told = {name: value for name, value in event.items() if name not in ("event", "exc_info")}
+            self._heard.append(f"the service says: {text} {told} ({error!r})")
         self.scheduler.note(text)
         raise structlog.DropEvent
 
