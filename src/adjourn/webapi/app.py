@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -25,13 +25,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adjourn import config, runtime
-from adjourn.errors import AdjournError, Busy, InvalidRequest, Throttled, TooLarge, UnknownResource
+from adjourn.errors import AdjournError, Busy, InvalidRequest, Throttled, UnknownResource
 from adjourn.pipeline.call import Call
 from adjourn.query.security import Caller
 from adjourn.service import Service
-from adjourn.webapi import batch, dispatch, failures, job_data, observe, prefer, sending, url
+from adjourn.webapi import batch, dispatch, failures, job_data, observe, prefer, receiving, sending, url
 from adjourn.webapi.auth import Authenticator, Bearer
-from adjourn.webapi.bodies import Bodies, Body, Full
+from adjourn.webapi.bodies import Full
 from adjourn.webapi.exchange import Answer, Exchange, check_encoding
 from adjourn.webapi.oidc import Issuer
 from adjourn.webapi.outlet import PIECE_BYTES, ClientLeft, Outlet, no_room
@@ -49,7 +49,6 @@ _VERSION = re.compile(r"/v9\.\d{1,3}(?:/|$)")
 _HOST = re.compile(r"[A-Za-z0-9._\-]+(?::\d{1,5})?|\[[0-9A-Fa-f:.]+\](?::\d{1,5})?")
 _ODATA = (("OData-Version", "4.0"), ("Cache-Control", "no-cache"))
 _LIMITER: RunVar[anyio.CapacityLimiter] = RunVar("limiter")
-_BODIES: RunVar[Bodies] = RunVar("bodies")
 _CLIENT_LEFT = 499
 """How the metrics call an answer that nobody was there any more to take; nginx counts them under this number."""
 T = TypeVar("T")
@@ -152,24 +151,24 @@ class Edge:
     async def _admitted(self, request: Incoming, bearer: Bearer, wire: Wire) -> Answer:
         if job_data.arrives(request.method, request.path):
             return await self._taken(request, bearer, wire)
-        length = _announced(request.headers, config.BODY_BYTES_MAX)
+        length = receiving.announced(request.headers, config.BODY_BYTES_MAX)
         if length == 0:
             return await self._answered(request, bearer, b"", wire)
         check_encoding(request.headers)
-        bodies = _bodies()
-        kept = bodies.body(length)
+        shared = receiving.bodies()
+        kept = shared.body(length)
         try:
-            body = await _body(wire.receive, kept)
-            async with bodies.at_work(len(body)):
+            body = await receiving.body(wire.receive, kept)
+            async with shared.at_work(len(body)):
                 return await self._answered(request, bearer, body, wire)
         finally:
             kept.give_up()
 
     async def _taken(self, request: Incoming, bearer: Bearer, wire: Wire) -> Answer:
         """The answer to a request whose body is stored as it arrives; no thread waits for the client meanwhile."""
-        length = _announced(request.headers)
+        length = receiving.announced(request.headers)
         held = min(length, job_data.HELD_BYTES_MAX) if length is not None else job_data.HELD_BYTES_MAX
-        kept = _bodies().body(held)
+        kept = receiving.bodies().body(held)
         try:
             kept.take(held)
             answer = await self._in_thread(lambda: self._answer(request, bearer, b"", arriving=True))
@@ -177,7 +176,7 @@ class Edge:
             if taker is None:
                 return answer
             try:
-                async for piece in _pieces(wire.receive, job_data.PIECE_BYTES):
+                async for piece in receiving.pieces(wire.receive, job_data.PIECE_BYTES):
                     await self._in_thread(partial(taker.write, piece))
                 await self._in_thread(taker.finish)
             except BaseException:
@@ -344,61 +343,6 @@ def _limiter() -> anyio.CapacityLimiter:
     except LookupError:
         _LIMITER.set(found := anyio.CapacityLimiter(THREADS))
         return found
-
-
-def _bodies() -> Bodies:
-    """Those of the event loop that asks."""
-    try:
-        return _BODIES.get()
-    except LookupError:
-        _BODIES.set(found := Bodies())
-        return found
-
-
-def _announced(headers: dict[str, str], most: int | None = None) -> int | None:
-    """The length that a request announces; None for none. Raises TooLarge for one beyond the limit."""
-    length = headers.get("content-length", "")
-    if not (length.isascii() and length.isdigit()):
-        return None if "transfer-encoding" in headers else 0
-    if most is not None and int(length[:20]) > most:
-        raise _too_large()
-    return int(length[:20])
-
-
-async def _body(receive: Receive, kept: Body) -> bytes:
-    """The whole body. Raises TooLarge or Busy as soon as it is known to be, without reading on."""
-    pieces: list[bytes] = []
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise InvalidRequest("The connection was closed before the body was complete.")
-        piece = message.get("body", b"")
-        if kept.size + len(piece) > config.BODY_BYTES_MAX:
-            raise _too_large()
-        kept.take(len(piece))
-        pieces.append(piece)
-        if not message.get("more_body", False):
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-async def _pieces(receive: Receive, size: int) -> AsyncIterator[bytes]:
-    """A body in pieces of at least `size` bytes, but for the last one."""
-    held = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise InvalidRequest("The connection was closed before the body was complete.")
-        held += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(held) >= size or not more:
-            yield bytes(held)
-            held.clear()
-        if not more:
-            return
-
-
-def _too_large() -> TooLarge:
-    return TooLarge(f"The body of a request is at most {config.BODY_BYTES_MAX:,} bytes.")
 
 
 def _response(answer: Answer) -> Response:
