@@ -9,35 +9,33 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import msgspec
 import structlog
 
-from adjourn import config, errors, runtime
+from adjourn import config, runtime
 from adjourn.client import Client
 from adjourn.errors import AdjournError, InvalidRequest, UnknownResource, nearest
-from adjourn.jobs import model as jobs_model
-from adjourn.jobs import queue, timetable
+from adjourn.jobs import queue
 from adjourn.metadata.catalog import load
-from adjourn.metadata.model import Catalog, Reference, Table
+from adjourn.metadata.model import Catalog, Table
 from adjourn.metadata.privileges import ACT_FOR_OTHERS
-from adjourn.pipeline import access, handlers, registration, system_jobs, validate
+from adjourn.pipeline import access, handlers, registration
 from adjourn.pipeline.bootstrap import bootstrap
 from adjourn.pipeline.call import Call, Request
 from adjourn.pipeline.callers import Principals
 from adjourn.pipeline.code import handler_of, resolve
 from adjourn.pipeline.declare import Message
+from adjourn.pipeline.enqueue import EXECUTE_ASYNC, Jobs, of_execute_async
 from adjourn.pipeline.execute import Pipeline
 from adjourn.pipeline.flow import Flow
 from adjourn.pipeline.messages import MESSAGES
 from adjourn.pipeline.prepared import Prepared
-from adjourn.pipeline.read import ask, not_found, python_rows
+from adjourn.pipeline.read import ask, python_rows
 from adjourn.pipeline.record import Record
 from adjourn.pipeline.registry import Registry
-from adjourn.query import fetchxml, odata_options, result, security, write
+from adjourn.query import fetchxml, odata_options, result, security
 from adjourn.query.compile import compile
 from adjourn.query.result import Rows
 from adjourn.query.security import Caller
@@ -46,8 +44,6 @@ from adjourn.store import open_store
 from adjourn.store.contract import Reader, Store, Transaction
 
 log = structlog.get_logger("adjourn.service")
-_ENCODER = msgspec.json.Encoder(decimal_format="number")
-EXECUTE_ASYNC = "ExecuteAsync"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +133,7 @@ class Service:
         """Run a message; its output parameters by SDK name. Raises the documented error of whatever refused it."""
         self._count(request.message)
         if request.message == EXECUTE_ASYNC:
-            return {"AsyncJobId": self._execute_async(request, call)}
+            return {"AsyncJobId": self.enqueue([of_execute_async(request)], call)[0]}
         if request.declared is not None and request.message not in self.registry.cached().messages:
             self._register(request.declared, call)
         return self.pipeline.execute(request, call)
@@ -260,156 +256,25 @@ class Service:
                 raise UnknownResource(
                     f"Message '{request.message[:200]}' does not exist.{nearest(request.message, known)}", status=400
                 )
-        prepared = [self._new_job(request, options, call) for request, options in items]
-        for job in prepared:
-            self._may_enqueue(job, call.caller)
+        jobs = Jobs(snapshot, self.store, call)
+        prepared = [jobs.make(request, options) for request, options in items]
         ids = [job.id for job in prepared]
 
         def unit(tx: Transaction) -> None:
             if call.guard is not None:
                 call.guard(tx)
             for job in prepared:
-                self._check_job(tx, job, call.caller)
+                jobs.check(tx, job)
             queue.insert(tx, [dataclasses.replace(job, created_on=tx.now) for job in prepared])
             tx.after_commit(self.store.wake)
 
         if call.transaction is not None:
             for job in prepared:
-                self._check_job(call.transaction, job, call.caller)
+                jobs.check(call.transaction, job)
             self.pipeline.collect(call.transaction, prepared)
         else:
             self.store.write(unit)
         return ids
-
-    def _may_enqueue(self, job: jobs_model.NewJob, caller: Caller) -> None:
-        """A job runs with its owner's rights: in another user's name it needs the privilege to act for him."""
-        if caller.is_administrator:
-            return
-        table = self.catalog.table(system_jobs.TABLE)
-        privilege = table.guard.needed("Create")
-        reached = security.access(caller, privilege)
-        if reached is None:
-            raise security.denied(caller, privilege, table)
-        if not reached.covers(job.owner.id, job.owning_business_unit):
-            raise security.denied(caller, privilege, table, job.id)
-        if job.owner.table == "systemuser" and job.owner.id != caller.user_id:
-            security.require(caller, ACT_FOR_OTHERS, self.catalog)
-
-    def _check_job(self, tx: Reader, job: jobs_model.NewJob, caller: Caller) -> None:
-        if job.regarding is not None:
-            # Whoever sees the job sees the name of what it regards.
-            table = self.catalog.table(job.regarding.table)
-            access.require(tx, self.catalog, caller, "Read", table, job.regarding.id)
-        for reference in (job.regarding, job.owner if job.owner.id != job.created_by else None):
-            if reference is not None and not write.exists(tx, self.catalog.table(reference.table), reference.id):
-                raise not_found(self.catalog.table(reference.table), reference.id)
-
-    def _new_job(self, request: Request, options: Mapping[str, Any], call: Call) -> jobs_model.NewJob:
-        now = runtime.now()
-        caller = call.caller
-        token = options.get("dependency_token")
-        if token is not None:
-            column = self.catalog.table("asyncoperation").columns["dependencytoken"]
-            if not isinstance(token, str) or not 0 < len(token) <= (column.max_length or 256) or "\0" in token:
-                raise InvalidRequest(
-                    f"A dependency token is a text of 1 to {column.max_length} characters, without NUL.",
-                    code=errors.STRING_TOO_LONG,
-                )
-        until = options.get("postpone_until")
-        if until is not None and (not isinstance(until, datetime) or until.tzinfo is None):
-            raise InvalidRequest("postpone_until must be a datetime with a time zone.", code=errors.DATETIME_INVALID)
-        pattern, start = self._recurrence(options, until)
-        regarding = options.get("regarding")
-        owner = options.get("owner")
-        owner_reference = validate.reference(self.catalog, owner, "owner") if owner else None
-        if owner_reference is not None and owner_reference.table not in ("systemuser", "team"):
-            raise InvalidRequest(f"A job's owner is a systemuser or a team, not {owner_reference.table}.")
-        return jobs_model.NewJob(
-            id=runtime.new_id(),
-            operation_type=jobs_model.REQUEST,
-            name=request.message,
-            message_name=request.message,
-            owner=owner_reference or Reference("systemuser", caller.user_id),
-            owning_business_unit=self._unit_of(owner_reference, caller),
-            created_by=caller.user_id,
-            created_on_behalf_by=caller.delegate_id,
-            created_on=now,
-            correlation_id=call.correlation_id or runtime.new_id(),
-            correlation_updated=call.correlation_updated or now,
-            depth=call.depth,
-            data=encode_arguments(request),
-            time_zone_code=caller.timezone_code,
-            regarding=validate.reference(self.catalog, regarding, "regarding") if regarding else None,
-            primary_entity_type=regarding[0] if regarding else None,
-            dependency_token=token,
-            # A schedule is behind nobody: its runs are.
-            serial_key=f"t:{token}" if token and pattern is None else None,
-            request_id=request.request_id,
-            postpone_until=until.astimezone(UTC) if until else None,
-            recurrence_pattern=pattern,
-            recurrence_start=start,
-        )
-
-    def _recurrence(self, options: Mapping[str, Any], until: datetime | None) -> tuple[str | None, datetime | None]:
-        """The pattern and the start of a recurring job. Raises QueryError, InvalidRequest."""
-        pattern, start = options.get("recurrence"), options.get("recurrence_start")
-        if pattern is None:
-            if start is not None:
-                raise InvalidRequest(
-                    "A recurrence start time needs a recurrence pattern.", code=errors.RECURRENCE_INVALID
-                )
-            return None, None
-        if not isinstance(pattern, str):
-            raise InvalidRequest(
-                f"A recurrence pattern is a text such as 'FREQ=DAILY;', found {type(pattern).__name__}.",
-                code=errors.RECURRENCE_INVALID,
-            )
-        start = start or until
-        start = start.astimezone(UTC) if start is not None else None
-        timetable.first(pattern, start, runtime.now(), until)  # refused here, before anything is done
-        return pattern, start
-
-    def _unit_of(self, owner: Reference | None, caller: Caller) -> UUID:
-        if owner is None or owner.id == caller.user_id:
-            return caller.business_unit_id
-        with self.store.read() as reader:
-            row = write.fetch(reader, self.catalog.table(owner.table), owner.id, ("businessunitid",))
-        if row is None:
-            raise not_found(self.catalog.table(owner.table), owner.id)
-        unit = row["businessunitid"]
-        return unit.id if unit else UUID(config.ROOT_BUSINESS_UNIT_ID)
-
-    def _execute_async(self, request: Request, call: Call) -> UUID:
-        """adjourn's own action: a job of a message, over HTTP (design §9)."""
-        validate.parameters(
-            EXECUTE_ASYNC,
-            request.parameters,
-            ("MessageName",),
-            (
-                "InputParameters",
-                "DependencyToken",
-                "PostponeUntil",
-                "RecurrencePattern",
-                "RecurrenceStartTime",
-                "Regarding",
-            ),
-        )
-        parameters = request.parameters
-        options = {
-            "dependency_token": parameters.get("DependencyToken"),
-            "postpone_until": parameters.get("PostponeUntil"),
-            "recurrence": parameters.get("RecurrencePattern") or None,
-            "recurrence_start": parameters.get("RecurrenceStartTime"),
-            "regarding": parameters.get("Regarding"),
-        }
-        inner = Request(str(parameters["MessageName"]), parameters.get("InputParameters") or {}, request.request_id)
-        found = self.registry.refresh().messages.get(inner.message)
-        if found is not None:
-            handlers.Handler.of(handler_of(resolve(found.module, found.function))).check(inner.parameters, found.name)
-        elif inner.message in MESSAGES:
-            # What its run would refuse is refused now; the run checks it again, by the tables of then.
-            MESSAGES[inner.message].prepare(self.catalog, inner)
-        return self.enqueue([(inner, options)], call)[0]
 
     def _register(self, declared: Message[..., Any], call: Call) -> None:
         """Registration by first use (design §9). Functions of `__main__` are registered too, but only drain() runs them."""
@@ -467,16 +332,6 @@ class LocalBackend:
         other = LocalBackend(self._service, self._call, user_id)
         self._service.acting_as(other._given.caller, user_id)  # refused here, rather than at the first operation
         return other
-
-
-def encode_arguments(request: Request) -> str:
-    """The arguments of a request as the JSON object that its job carries. Raises InvalidRequest."""
-    try:
-        return _ENCODER.encode(dict(request.parameters)).decode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequest(
-            f"The arguments of message '{request.message}' cannot be written as JSON: {error}"
-        ) from error
 
 
 def parse_query(text: str, catalog: Catalog) -> Query:

@@ -22,7 +22,7 @@ from adjourn.jobs import postponed, queue
 from adjourn.jobs.model import REQUEST, ClaimedJob, Continue, Failed, Outcome, Postpone, Retry, Settlement, Succeeded
 from adjourn.jobs.states import Action
 from adjourn.pipeline.declare import Message
-from adjourn.service import encode_arguments
+from adjourn.pipeline.enqueue import encode_arguments
 from adjourn.worker import calls
 from adjourn.worker.supervisor import Supervisor
 

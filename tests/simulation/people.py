@@ -25,7 +25,8 @@ from adjourn.errors import AdjournError, Busy, InvalidStateChange, NotFound
 from adjourn.jobs import explain
 from adjourn.jobs.states import Action
 from adjourn.pipeline.call import Call
-from adjourn.service import Service, encode_arguments
+from adjourn.pipeline.enqueue import encode_arguments
+from adjourn.service import Service
 
 LARGE = 1_000
 """From here on a payload goes to a file, so that a crash of files needs no megabytes."""

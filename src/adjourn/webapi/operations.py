@@ -18,9 +18,10 @@ from adjourn.metadata import values
 from adjourn.metadata.model import Reference, Table
 from adjourn.pipeline import unserved
 from adjourn.pipeline.call import Request
+from adjourn.pipeline.enqueue import EXECUTE_ASYNC
 from adjourn.pipeline.handlers import RECORD, RECORDS
 from adjourn.pipeline.record import Record
-from adjourn.service import EXECUTE_ASYNC, MessageInfo, Service
+from adjourn.service import MessageInfo, Service
 from adjourn.webapi import (
     bulk_delete,
     definition_write,

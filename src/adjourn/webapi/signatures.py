@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from adjourn.pipeline import bulk_delete
+from adjourn.pipeline.enqueue import EXECUTE_ASYNC
 from adjourn.pipeline.handlers import RECORD, RECORDS
-from adjourn.service import EXECUTE_ASYNC, MessageInfo, Service
+from adjourn.service import MessageInfo, Service
 from adjourn.webapi import bound, operations, search
 
 OPEN = "mscrm.expando"
