@@ -2,7 +2,8 @@
 
 The arguments are written as the JSON that the job carries, read back, and checked by the annotations of the function that
 they are for, or by the platform's message, exactly as its run will: whoever enqueues what cannot be passed on is told at
-once, by the parameter's name. A function that cannot be had here is not asked; other hosts may have it, and the job that finds it nowhere fails and says so.
+once, by the parameter's name. A function that cannot be had here is not asked; other hosts may have it, and the job that
+finds it nowhere fails and says so.
 """
 
 from __future__ import annotations
