@@ -35,6 +35,7 @@ class Variant:
 
 _QUEUE, _STATEMENTS, _OUTCOMES = "jobs/queue.py", "jobs/statements.py", "jobs/outcomes.py"
 _SCHEDULES, _CHUNKS = "jobs/schedules.py", "operations/chunks.py"
+_TOKENS, _ACTIONS = "jobs/tokens.py", "jobs/actions.py"
 
 VARIANTS = (
     Variant(
@@ -104,7 +105,7 @@ VARIANTS = (
     ),
     Variant(
         "a promotion takes no mutex",
-        (Edit(_QUEUE, 'if wanted and tx.dialect == "postgres":', "if False:"),),
+        (Edit(_TOKENS, 'if wanted and tx.dialect == "postgres":', "if False:"),),
         20,
         by="postgres",
     ),
@@ -115,7 +116,9 @@ VARIANTS = (
                 _QUEUE,
                 "        claimed.extend(job_rows.claimed(row, lease, tx.now) for row in rows)\n",
                 "        claimed.extend(job_rows.claimed(row, lease, tx.now) for row in rows)\n"
-                "    _promote(tx, [Head(job.serial_key, job.sequence, job.id) for job in claimed if job.serial_key])\n",
+                "    tokens.promote(\n"
+                "        tx, [tokens.Head(job.serial_key, job.sequence, job.id) for job in claimed if job.serial_key]\n"
+                "    )\n",
             ),
             Edit(
                 "store/migrations/sqlite/0002_jobs.sql", "CREATE UNIQUE INDEX job_one_head", "CREATE INDEX job_one_head"
@@ -126,12 +129,16 @@ VARIANTS = (
     ),
     Variant(
         "a canceled head promotes nobody",
-        (Edit(_QUEUE, "    if completed and key is not None and not blocked:\n", "    if False:\n"),),
+        (Edit(_ACTIONS, "    if completed and key is not None and not blocked:\n", "    if False:\n"),),
         60,
     ),
     Variant(
         "a deleted head promotes nobody",
-        (Edit(_QUEUE, "        _promote(tx, [Head(row[2], row[1], UUID(row[0])) for row in left])\n", ""),),
+        (
+            Edit(
+                _QUEUE, "        tokens.promote(tx, [tokens.Head(row[2], row[1], UUID(row[0])) for row in left])\n", ""
+            ),
+        ),
         100,
     ),
     Variant(

@@ -19,7 +19,7 @@ from tests.proof.violations import Act, Batch, Effect, Hint, Log, Rule, Success
 from tests.support import postgres
 
 from adjourn import config, runtime
-from adjourn.jobs import queue, schedules
+from adjourn.jobs import actions, queue, schedules
 from adjourn.jobs.model import REQUEST, Canceled, ClaimedJob, Continue, Failed, NewJob, Retry, Settlement, Succeeded
 from adjourn.jobs.states import Action
 from adjourn.metadata.model import Reference
@@ -103,21 +103,21 @@ def tell(store: Store) -> Story:
             settle(claim(), outcome)
         settle(claim(), Succeeded())
         running = claim()
-        act(Action.PAUSE, "canceled while it ran", queue.pause)
-        act(Action.CANCEL, "canceled while it ran", queue.cancel)
+        act(Action.PAUSE, "canceled while it ran", actions.pause)
+        act(Action.CANCEL, "canceled while it ran", actions.cancel)
         settle(running, Canceled())
         enqueue(new("red 1", "red"), new("red 2", "red"), new("red 3", "red", LATER), new("red 4", "red"))
         settle(claim(), Succeeded())
         settle(claim(), Retry("again", 0.0))
-        act(Action.RESUME, "red 2", queue.resume)
+        act(Action.RESUME, "red 2", actions.resume)
         settle(claim(), Succeeded())
         enqueue(new("with a file", pad=2000), new("paused"), new("postponed", until=LATER), new("deleted", pad=2000))
         settle(claim(), Succeeded())
         running = claim()
-        act(Action.PAUSE, "paused", queue.pause)
+        act(Action.PAUSE, "paused", actions.pause)
         settle(running, Continue("c"))
-        act(Action.POSTPONE, "postponed", queue.postpone, until=LATER + timedelta(days=1))
-        act(Action.CANCEL, "red 4", queue.cancel)
+        act(Action.POSTPONE, "postponed", actions.postpone, until=LATER + timedelta(days=1))
+        act(Action.CANCEL, "red 4", actions.cancel)
         store.write(lambda tx: queue.delete(tx, [jobs["deleted"]]))
         log.acts.append(Act(Action.DELETE, jobs["deleted"]))
         enqueue(new("held"), new("ready"), new("red 5", "red"))

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from adjourn import config, runtime
-from adjourn.jobs import queue
+from adjourn.jobs import actions, queue
 from adjourn.jobs.model import REQUEST, Canceled, Failed, NewJob, Outcome, Settlement, Succeeded
 from adjourn.jobs.states import PLATFORM_REFUSES, TRANSITIONS, Action, Result, Status
 from adjourn.metadata.model import Reference
@@ -48,8 +48,8 @@ def standing_in(store: Store, status: Status, operation_type: int = REQUEST) -> 
     claim = partial(queue.claim, operation_types=[operation_type], limit=100, worker=str(runtime.new_id()))
     (claimed,) = [found for found in store.write(claim) if found.id == job.id]
     if status is Status.PAUSING:
-        # As by `queue.pause`; by a postponement, because that is possible for platform jobs as well.
-        store.write(lambda tx: queue.postpone(tx, job.id, YEARS_AHEAD, by=ADMIN))
+        # As by `actions.pause`; by a postponement, because that is possible for platform jobs as well.
+        store.write(lambda tx: actions.postpone(tx, job.id, YEARS_AHEAD, by=ADMIN))
     elif status is Status.CANCELING:
         store.write(
             lambda tx: tx.execute("UPDATE asyncoperation SET statuscode = 22 WHERE name = :name", {"name": job.name})

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import adjourn
 from adjourn import Client, Context
+from adjourn.metadata.model import Reference
 
 seen: list[tuple[str, Any]] = []
 fail: dict[str, Exception] = {}
@@ -80,6 +84,11 @@ def deleted(context: Context) -> None:
 @adjourn.message
 def add(a: int, b: int) -> int:
     return a + b
+
+
+@adjourn.message
+def told(moment: datetime, guid: UUID, price: Decimal, record: Reference, more: dict[int, list[int]]) -> None:
+    _note("told", (moment, guid, price, record, more))
 
 
 @adjourn.message

@@ -10,10 +10,11 @@ from uuid import UUID
 
 from adjourn import config
 from adjourn.jobs import history, schedules
+from adjourn.jobs.actions import missing
 from adjourn.jobs.classes import class_of
 from adjourn.jobs.history import Told, shown
 from adjourn.jobs.outcomes import RUNS_MAX
-from adjourn.jobs.queue import missing, running
+from adjourn.jobs.queue import running
 from adjourn.jobs.statements import statements
 from adjourn.jobs.states import LABELS, STATE_OF, State, Status, WaitReason
 from adjourn.store.contract import Reader, Store

@@ -1,4 +1,4 @@
-"""The queue, in its own verbs: insert, claim, settle, promote, rescue, and what people may do to a job.
+"""The queue, in its own verbs: insert, claim, settle, rescue, delete. What people do to a job: `jobs.actions`.
 
 Each verb runs inside a transaction of the store and keeps these promises: a job is held by one lease at a time and only
 that lease settles it; of a dependency token's open jobs exactly the first is unblocked (mechanisms, "Dependency token");
@@ -8,17 +8,16 @@ counts are the triggers' affair; a payload over 4 MB is in a file exactly as lon
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
-from adjourn import config, errors, runtime
-from adjourn.errors import NotFound, TooLarge
-from adjourn.jobs import history
+from adjourn import config, runtime
+from adjourn.errors import TooLarge
+from adjourn.jobs import history, tokens
 from adjourn.jobs import rows as job_rows
-from adjourn.jobs.classes import PLATFORM_TYPES
-from adjourn.jobs.history import Entry, Event
+from adjourn.jobs.history import Entry
 from adjourn.jobs.model import (
     ClaimedJob,
     NewJob,
@@ -28,9 +27,9 @@ from adjourn.jobs.model import (
 )
 from adjourn.jobs.outcomes import Standing, decide
 from adjourn.jobs.statements import HISTORY_COLUMNS, statements
-from adjourn.jobs.states import STATE_OF, Action, State, Status, WaitReason, transition
+from adjourn.jobs.states import Status
 from adjourn.metadata.values import moment_text
-from adjourn.store.contract import Reader, Row, Transaction
+from adjourn.store.contract import Reader, Transaction
 
 SYSTEM = config.SYSTEM_USER_ID
 _DELETE_BATCH = 500
@@ -39,7 +38,7 @@ _DELETE_BATCH = 500
 def insert(tx: Transaction, jobs: Sequence[NewJob]) -> None:
     """Put jobs into the queue, in their order. Raises TooLarge for a payload that no file may hold."""
     sql = statements(tx.dialect)
-    lock_tokens(tx, [job.serial_key for job in jobs])
+    tokens.lock(tx, [job.serial_key for job in jobs])
     plain: list[dict[str, Any]] = []
     texts: list[dict[str, Any]] = []
     files: list[tuple[NewJob, UUID, bytes]] = []
@@ -101,13 +100,6 @@ def _insert_many(tx: Transaction, sql: str, rows: Sequence[Mapping[str, Any]]) -
         tx.execute_many(sql, rows)
 
 
-def lock_tokens(tx: Transaction, keys: Iterable[str | None]) -> None:
-    """Take the mutex of serial keys, all at once and first: a later statement's view then holds all that others did."""
-    wanted = sorted({key for key in keys if key is not None})
-    if wanted and tx.dialect == "postgres":
-        tx.execute(statements(tx.dialect).lock_tokens, {"tokens": wanted})
-
-
 def claim(
     tx: Transaction,
     *,
@@ -152,7 +144,7 @@ def settle(tx: Transaction, settlements: Sequence[Settlement]) -> Settled:
     if not settlements:
         return settled
     sql = statements(tx.dialect)
-    lock_tokens(tx, [settlement.job.serial_key for settlement in settlements])
+    tokens.lock(tx, [settlement.job.serial_key for settlement in settlements])
     rows = tx.rows(sql.standing, {"sequences": _ids(tx, [found.job.sequence for found in settlements])})
     standing = {row[0]: row for row in rows}
     now = moment_text(tx.now)
@@ -160,7 +152,7 @@ def settle(tx: Transaction, settlements: Sequence[Settlement]) -> Settled:
     succeeded: list[tuple[int, str, float, str | None]] = []
     texts: list[dict[str, Any]] = []
     gone: list[UUID] = []
-    heads: list[Head] = []
+    heads: list[tokens.Head] = []
     told: list[Entry] = []
     for settlement in settlements:
         job = settlement.job
@@ -185,7 +177,7 @@ def settle(tx: Transaction, settlements: Sequence[Settlement]) -> Settled:
         if change.text is not None:
             texts.append({"sequence": job.sequence, "message": change.text})
         if change.completed_on is not None and job.serial_key is not None:
-            heads.append(Head(job.serial_key, job.sequence, job.id))
+            heads.append(tokens.Head(job.serial_key, job.sequence, job.id))
         settled.woke = settled.woke or change.status is Status.WAITING_FOR_RESOURCES
     if succeeded:
         tx.execute(sql.settle_succeeded, {"now": now, "by": SYSTEM, **_columns(tx, succeeded)})
@@ -198,7 +190,7 @@ def settle(tx: Transaction, settlements: Sequence[Settlement]) -> Settled:
     if gone:
         delete(tx, gone)
     if heads:
-        settled.woke = _promote(tx, heads) or settled.woke
+        settled.woke = tokens.promote(tx, heads) or settled.woke
     return settled
 
 
@@ -253,36 +245,6 @@ def fence(tx: Transaction, job_id: UUID, lease: str) -> Status | None:
     return Status(rows[0][0]) if rows else None
 
 
-def require(reader: Reader, job_id: UUID) -> int:
-    """A job's version, its modifiedon in microseconds. Raises NotFound."""
-    return _version(_standing(reader, job_id))
-
-
-def require_locked(tx: Transaction, job_id: UUID) -> int:
-    """The same, and it stays that version until this unit changes it. Raises NotFound."""
-    return _version(_locked(tx, job_id))
-
-
-def cancel(tx: Transaction, job_id: UUID, *, by: UUID) -> None:
-    """End a job: at once when nobody runs it, as soon as its worker lets go otherwise. Raises InvalidStateChange."""
-    _act(tx, Action.CANCEL, job_id, by, None)
-
-
-def resume(tx: Transaction, job_id: UUID, *, by: UUID) -> None:
-    """Lift whatever a Suspended job waits for; behind its token it stays until its turn. Raises InvalidStateChange."""
-    _act(tx, Action.RESUME, job_id, by, None)
-
-
-def pause(tx: Transaction, job_id: UUID, *, by: UUID) -> None:
-    """Stop a running job at its next checkpoint, to be resumed. Raises InvalidStateChange."""
-    _act(tx, Action.PAUSE, job_id, by, None)
-
-
-def postpone(tx: Transaction, job_id: UUID, until: datetime, *, by: UUID) -> None:
-    """Hold a job back until a moment (UTC); one that has passed means now. Raises InvalidStateChange."""
-    _act(tx, Action.POSTPONE, job_id, by, until)
-
-
 def delete(tx: Transaction, job_ids: Sequence[UUID]) -> int:
     """Remove jobs in any state, with everything that hangs on them; returns how many there were.
 
@@ -292,7 +254,7 @@ def delete(tx: Transaction, job_ids: Sequence[UUID]) -> int:
     removed = 0
     for start in range(0, len(job_ids), _DELETE_BATCH):
         ids = _ids(tx, [str(job_id) for job_id in job_ids[start : start + _DELETE_BATCH]])
-        lock_tokens(tx, [row[0] for row in tx.rows(sql.keys, {"ids": ids})])
+        tokens.lock(tx, [row[0] for row in tx.rows(sql.keys, {"ids": ids})])
         ended = tx.rows(sql.ended, {"ids": ids})
         files = tx.rows(sql.files_of, {"ids": ids})
         if files:
@@ -302,7 +264,7 @@ def delete(tx: Transaction, job_ids: Sequence[UUID]) -> int:
             count = tx.execute(statement, {"ids": ids})
         removed += count
         left = [row for row in ended if row[2] is not None and not row[3] and row[4] < 3]
-        _promote(tx, [Head(row[2], row[1], UUID(row[0])) for row in left])
+        tokens.promote(tx, [tokens.Head(row[2], row[1], UUID(row[0])) for row in left])
     return removed
 
 
@@ -330,100 +292,6 @@ def load_history(tx: Transaction, rows: Sequence[Mapping[str, Any]], texts: Sequ
 def running(reader: Reader) -> dict[int, int]:
     """Locked jobs by operation type."""
     return {row[0]: int(row[1]) for row in reader.rows(statements(reader.dialect).per_class, {"state": 2})}
-
-
-def _act(tx: Transaction, action: Action, job_id: UUID, by: UUID, until: datetime | None) -> None:
-    sql = statements(tx.dialect)
-    found = _locked(tx, job_id)
-    status_code, _, sequence, key, blocked, postponed, reason, operation_type, recurrence = found
-    status = Status(status_code)
-    result = transition(action, status, platform=operation_type in PLATFORM_TYPES)
-    if result.status is None:
-        return
-    new, moment, waits = result.status, postponed, reason
-    due = action is Action.RESUME or (until is not None and until <= tx.now)
-    if action is Action.CANCEL:
-        moment, waits = (postponed, None) if new is Status.CANCELING else (None, None)
-    elif action is Action.PAUSE:
-        moment = None
-    elif STATE_OF[status] is State.LOCKED:
-        assert until is not None
-        moment = moment_text(until)
-    elif recurrence is not None:
-        # A schedule never runs itself: its next run is due at the moment.
-        new, waits, moment = Status.WAITING, WaitReason.SCHEDULE, moment_text(tx.now if due or not until else until)
-    elif due:
-        moment = None
-        new, waits = (Status.WAITING, WaitReason.TOKEN) if blocked else (Status.WAITING_FOR_RESOURCES, None)
-    else:
-        assert until is not None
-        moment, waits = moment_text(until), WaitReason.TOKEN if blocked else WaitReason.POSTPONED
-    completed = new is Status.CANCELED
-    parameters = {
-        "id": str(job_id),
-        "was": int(status),
-        "statecode": int(STATE_OF[new]),
-        "statuscode": int(new),
-        "postponeuntil": moment,
-        "waitreason": waits,
-        "completedon": moment_text(tx.now) if completed else None,
-        "errorcode": errors.signed(errors.JOB_CANCELED) if completed else None,
-        "now": moment_text(tx.now),
-        "by": str(by),
-    }
-    changed = tx.execute(sql.act, parameters)
-    assert changed == 1, "the row is locked by this unit"
-    detail = history.shown(until) if action is Action.POSTPONE else None
-    history.write(tx, [Entry(sequence, Event(action), status, new, by, detail)])
-    if completed and key is not None and not blocked:
-        _promote(tx, [Head(key, sequence, job_id)])
-
-
-class Head(NamedTuple):
-    """A job that was the first of its serial key and has ended or gone."""
-
-    key: str
-    sequence: int
-    id: UUID
-
-
-def _promote(tx: Transaction, heads: Sequence[Head]) -> bool:
-    """Bring forward the next job of each key whose head has left."""
-    sql = statements(tx.dialect).promote
-    now = moment_text(tx.now)
-    told: list[Entry] = []
-    for head in heads:
-        for sequence, status in tx.rows(sql, {"key": head.key, "sequence": head.sequence, "now": now, "by": SYSTEM}):
-            detail = f"job {head.id} before it has ended"
-            told.append(Entry(sequence, Event.TURN, Status.WAITING, Status(status), detail=detail))
-    history.write(tx, told)
-    return bool(told)
-
-
-def _standing(reader: Reader, job_id: UUID) -> Row:
-    rows = reader.rows(statements(reader.dialect).require, {"id": str(job_id)})
-    if not rows:
-        raise missing(job_id)
-    return rows[0]
-
-
-def _locked(tx: Transaction, job_id: UUID) -> Row:
-    """How a job stands, held until this unit ends; the mutex of its serial key comes first, as everywhere."""
-    lock_tokens(tx, [_standing(tx, job_id)[3]])
-    rows = tx.rows(statements(tx.dialect).require_locked, {"id": str(job_id)})
-    if not rows:
-        raise missing(job_id)
-    return rows[0]
-
-
-def _version(standing: Row) -> int:
-    modified = datetime.fromisoformat(standing[1])
-    return int(modified.timestamp()) * 1_000_000 + modified.microsecond
-
-
-def missing(job_id: UUID) -> NotFound:
-    """The error for a job that is not there, in Dataverse's words."""
-    return NotFound(f"asyncoperation With Id = {job_id} Does Not Exist")
 
 
 def _ids(reader: Reader, found: Sequence[Any]) -> Any:

@@ -20,7 +20,7 @@ from uuid import UUID
 
 from adjourn import config, errors, runtime
 from adjourn.errors import InvalidRequest, InvalidStateChange, NotFound, QueryError
-from adjourn.jobs import history, job_data, postponed, queue, timetable
+from adjourn.jobs import actions, history, job_data, postponed, queue, timetable, tokens
 from adjourn.jobs.history import Entry, Event
 from adjourn.jobs.model import RUN_TYPES, NewJob
 from adjourn.jobs.schedule_statements import statements
@@ -70,7 +70,7 @@ def lock(tx: Transaction, schedule_id: UUID) -> None:
     """Take the mutex of a schedule's token, before its row is locked: for who makes it due and has it run at once."""
     standing = _standing(tx, schedule_id)
     if standing.pattern is not None:
-        queue.lock_tokens(tx, [_key(standing.token)])
+        tokens.lock(tx, [_key(standing.token)])
 
 
 def _serve(tx: Transaction, found: Sequence[Row], moment: datetime) -> int:
@@ -78,7 +78,7 @@ def _serve(tx: Transaction, found: Sequence[Row], moment: datetime) -> int:
         return 0
     sql = statements(tx.dialect)
     # The tokens first, the rows in a later statement (mechanisms, "Dependency token"); what others did meanwhile is seen then.
-    queue.lock_tokens(tx, [_key(row[1]) for row in found])
+    tokens.lock(tx, [_key(row[1]) for row in found])
     ids: Any = [str(row[0]) for row in found]
     listed = ids if tx.dialect == "postgres" else json.dumps(ids)
     taken = tx.rows(sql.take, {"moment": moment_text(moment), "ids": listed})
@@ -155,7 +155,7 @@ def change(tx: Transaction, job_id: UUID, pattern: str | None, *, by: UUID) -> N
     sql = statements(tx.dialect)
     rows = tx.rows(sql.require_locked, {"id": str(job_id)})
     if not rows:
-        raise queue.missing(job_id)
+        raise actions.missing(job_id)
     sequence, status, before, start, created_on = rows[0]
     if before is None:
         raise InvalidRequest(
@@ -231,7 +231,7 @@ def schedule_of(reader: Reader, run_id: UUID) -> tuple[UUID, str] | None:
 def _standing(reader: Reader, job_id: UUID) -> Standing:
     rows = reader.rows(statements(reader.dialect).standing, {"id": str(job_id)})
     if not rows:
-        raise queue.missing(job_id)
+        raise actions.missing(job_id)
     return Standing(*rows[0])
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from adjourn import errors
 from adjourn.errors import ConcurrencyMismatch, InvalidRequest, NotSupported
-from adjourn.jobs import queue, schedules
+from adjourn.jobs import actions, queue, schedules
 from adjourn.metadata import values
 from adjourn.metadata.model import Table
 from adjourn.metadata.privileges import Depth
@@ -101,16 +101,16 @@ def update(tx: Transaction, job_id: UUID, changes: Mapping[str, Any], by: UUID) 
         schedules.change(tx, job_id, changes[RECURRENCE], by=by)
     match action_of(changes):
         case None:
-            queue.require(tx, job_id)
+            actions.require(tx, job_id)
         case (action, None) if action == CANCEL:
-            queue.cancel(tx, job_id, by=by)
+            actions.cancel(tx, job_id, by=by)
         case (action, None) if action == RESUME:
-            queue.resume(tx, job_id, by=by)
+            actions.resume(tx, job_id, by=by)
         case (action, None) if action == PAUSE:
-            queue.pause(tx, job_id, by=by)
+            actions.pause(tx, job_id, by=by)
         case (_, until):
             # No moment and one that has passed mean the same: the job is due now (M222).
-            queue.postpone(tx, job_id, until or tx.now, by=by)
+            actions.postpone(tx, job_id, until or tx.now, by=by)
     # A schedule that was resumed, or postponed to now, has its run at once, also where nobody runs jobs.
     schedules.run_if_due(tx, job_id)
 
@@ -118,7 +118,7 @@ def update(tx: Transaction, job_id: UUID, changes: Mapping[str, Any], by: UUID) 
 def delete(tx: Transaction, job_id: UUID) -> None:
     """Delete a job in whatever state it is. Raises NotFound."""
     if queue.delete(tx, [job_id]) == 0:
-        raise queue.missing(job_id)
+        raise actions.missing(job_id)
 
 
 def delete_many(tx: Transaction, job_ids: Sequence[UUID]) -> None:
@@ -130,6 +130,6 @@ def check_version(tx: Transaction, job_id: UUID, if_match: frozenset[int] | str 
     """A job's version is its modifiedon in microseconds. Raises ConcurrencyMismatch, NotFound."""
     if if_match is None:
         return
-    modified = queue.require_locked(tx, job_id)
+    modified = actions.require_locked(tx, job_id)
     if not isinstance(if_match, str) and modified not in if_match:
         raise ConcurrencyMismatch("The version of the existing record doesn't match the RowVersion property provided.")

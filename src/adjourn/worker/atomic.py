@@ -23,7 +23,7 @@ import structlog
 from adjourn import runtime
 from adjourn.client import Backend, Client
 from adjourn.errors import AdjournError, Busy, TurnExceeded
-from adjourn.jobs import queue
+from adjourn.jobs import queue, tokens
 from adjourn.jobs.model import ClaimedJob, Continue, Outcome, Released, Retry, Settlement, Succeeded, sound
 from adjourn.jobs.states import Status
 from adjourn.operations.task import Task
@@ -119,7 +119,7 @@ class Session:
         try:
             # All locks of serial keys at once and before any row, so that two such ends do not deadlock.
             tx = self._unit.tx
-            queue.lock_tokens(tx, [self._job.serial_key, *(job.serial_key for job in self._unit.jobs)])
+            tokens.lock(tx, [self._job.serial_key, *(job.serial_key for job in self._unit.jobs)])
             if self._standing() is Status.CANCELING:
                 self.abandon()
                 return Released(reason="what it had written since its last checkpoint was undone")

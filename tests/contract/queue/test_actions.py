@@ -11,15 +11,15 @@ import pytest
 
 from adjourn import config, errors, runtime
 from adjourn.errors import InvalidStateChange, NotFound
-from adjourn.jobs import queue
+from adjourn.jobs import actions
 from adjourn.jobs.model import Canceled, Continue, Failed, Succeeded
 from adjourn.jobs.states import STATE_OF, TRANSITIONS, Action, State, Status
 
 VERBS: dict[Action, Callable[..., None]] = {
-    Action.CANCEL: queue.cancel,
-    Action.RESUME: queue.resume,
-    Action.PAUSE: queue.pause,
-    Action.POSTPONE: queue.postpone,
+    Action.CANCEL: actions.cancel,
+    Action.RESUME: actions.resume,
+    Action.PAUSE: actions.pause,
+    Action.POSTPONE: actions.postpone,
 }
 LATER = "2030-01-02T12:00:00.000000Z"
 
@@ -30,14 +30,14 @@ def standing_in(jobs: Any, status: Status) -> UUID:
     if status is Status.WAITING_FOR_RESOURCES:
         return job
     if status is Status.WAITING:
-        jobs.act(queue.postpone, job, jobs.now + timedelta(hours=1))
+        jobs.act(actions.postpone, job, jobs.now + timedelta(hours=1))
         return job
     (claimed,) = jobs.claim()
     match status:
         case Status.PAUSING:
-            jobs.act(queue.pause, job)
+            jobs.act(actions.pause, job)
         case Status.CANCELING:
-            jobs.act(queue.cancel, job)
+            jobs.act(actions.cancel, job)
         case Status.SUCCEEDED:
             jobs.settle((claimed, Succeeded()))
         case Status.FAILED:
@@ -79,7 +79,7 @@ def test_a_canceled_job_is_completed_at_once_and_never_runs(jobs: Any) -> None:
     ready = standing_in(jobs, Status.WAITING_FOR_RESOURCES)
     waits = standing_in(jobs, Status.WAITING)
     for job in (ready, waits):
-        jobs.act(queue.cancel, job)
+        jobs.act(actions.cancel, job)
         row = jobs.row(job)
         assert (row["statecode"], row["statuscode"], row["postponeuntil"]) == (3, 32, None)
         assert row["completedon"] == row["modifiedon"] == "2030-01-01T12:00:00.000000Z"
@@ -94,7 +94,7 @@ def test_a_canceled_job_is_completed_at_once_and_never_runs(jobs: Any) -> None:
 @pytest.mark.requirement("M58")
 def test_a_postponed_job_waits_until_its_moment(jobs: Any) -> None:
     (job,) = jobs.add()
-    jobs.act(queue.postpone, job, jobs.now + timedelta(days=1))
+    jobs.act(actions.postpone, job, jobs.now + timedelta(days=1))
     row = jobs.row(job)
     assert (row["statecode"], row["statuscode"], row["postponeuntil"]) == (1, 10, LATER)
     assert jobs.claim() == []
@@ -109,21 +109,21 @@ def test_a_postponed_job_waits_until_its_moment(jobs: Any) -> None:
 
 def test_a_new_moment_replaces_the_old_one(jobs: Any) -> None:
     job = standing_in(jobs, Status.WAITING)
-    jobs.act(queue.postpone, job, jobs.now + timedelta(days=1))
+    jobs.act(actions.postpone, job, jobs.now + timedelta(days=1))
     assert jobs.row(job)["postponeuntil"] == LATER
 
 
 @pytest.mark.parametrize("status", [Status.WAITING_FOR_RESOURCES, Status.WAITING])
 def test_a_moment_that_has_passed_means_now(jobs: Any, status: Status) -> None:
     job = standing_in(jobs, status)
-    jobs.act(queue.postpone, job, jobs.now)
+    jobs.act(actions.postpone, job, jobs.now)
     assert (jobs.stands(job), jobs.row(job)["postponeuntil"]) == ([(0, 0)], None)
 
 
 def test_a_moment_that_passed_while_the_job_ran_makes_it_ready_again_soon(jobs: Any) -> None:
     job = standing_in(jobs, Status.WAITING_FOR_RESOURCES)
     (claimed,) = jobs.claim()
-    jobs.act(queue.postpone, job, jobs.now)
+    jobs.act(actions.postpone, job, jobs.now)
     assert jobs.stands(job) == [(2, 21)]
     jobs.settle((claimed, Continue("c")))
     jobs.due()
@@ -132,17 +132,17 @@ def test_a_moment_that_passed_while_the_job_ran_makes_it_ready_again_soon(jobs: 
 
 def test_resume_lifts_a_postponement(jobs: Any) -> None:
     job = standing_in(jobs, Status.WAITING)
-    jobs.act(queue.resume, job)
+    jobs.act(actions.resume, job)
     row = jobs.row(job)
     assert (row["statecode"], row["postponeuntil"], row["waitreason"]) == (0, None, None)
 
 
 def test_stop_outranks_pause_and_pause_does_not_outrank_stop(jobs: Any) -> None:
     job = standing_in(jobs, Status.PAUSING)
-    jobs.act(queue.cancel, job)
+    jobs.act(actions.cancel, job)
     assert jobs.stands(job) == [(2, 22)]
     with pytest.raises(InvalidStateChange):
-        jobs.act(queue.pause, job)
+        jobs.act(actions.pause, job)
 
 
 @pytest.mark.parametrize("status", Status, ids=lambda status: status.name.lower())
@@ -194,11 +194,11 @@ def test_a_missing_job_is_named(jobs: Any, action: Action) -> None:
 def test_a_version_is_the_moment_of_the_last_change(jobs: Any) -> None:
     (job,) = jobs.add()
     with jobs.store.read() as reader:
-        assert queue.require(reader, job) == int(jobs.now.timestamp()) * 1_000_000
+        assert actions.require(reader, job) == int(jobs.now.timestamp()) * 1_000_000
     jobs.tick(0.5)
-    jobs.act(queue.postpone, job, jobs.now + timedelta(days=1))
+    jobs.act(actions.postpone, job, jobs.now + timedelta(days=1))
     with jobs.store.read() as reader:
-        assert queue.require(reader, job) == int(jobs.now.timestamp() * 1_000_000)
+        assert actions.require(reader, job) == int(jobs.now.timestamp() * 1_000_000)
 
 
 def accepts(jobs: Any, sql: str, values: dict[str, Any]) -> bool:
@@ -256,9 +256,9 @@ def test_the_database_lets_a_blocked_job_wait_or_end_only(jobs: Any, status: Sta
 @pytest.mark.requirement("M194")
 def test_a_schedule_that_is_resumed_is_due_now_and_never_ready_itself(jobs: Any) -> None:
     (job,) = jobs.add(recurrence_pattern="FREQ=DAILY;", postpone_until=jobs.now + timedelta(days=1))
-    jobs.act(queue.postpone, job, jobs.now + timedelta(days=2))
+    jobs.act(actions.postpone, job, jobs.now + timedelta(days=2))
     assert (jobs.stands(job), jobs.row(job)["postponeuntil"]) == ([(1, 10)], "2030-01-03T12:00:00.000000Z")
-    jobs.act(queue.resume, job)
+    jobs.act(actions.resume, job)
     assert (jobs.stands(job), jobs.row(job)["postponeuntil"]) == ([(1, 10)], "2030-01-01T12:00:00.000000Z")
     assert (jobs.due(), jobs.claim()) == ((0, None), [])
     assert jobs.row(job)["waitreason"] == "schedule"

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from adjourn import config, runtime
-from adjourn.jobs import queue
+from adjourn.jobs import actions, queue
 from adjourn.jobs.model import ClaimedJob, Succeeded
 from adjourn.metadata.model import Reference
 
@@ -91,8 +91,8 @@ def test_a_step_that_deletes_its_jobs_says_so(jobs: Any) -> None:
 def test_suspended_and_finished_jobs_are_not_claimed(jobs: Any) -> None:
     first, second, third = jobs.add(3)
     jobs.run()
-    jobs.act(queue.postpone, second, jobs.now.replace(year=2031))
-    jobs.act(queue.cancel, third)
+    jobs.act(actions.postpone, second, jobs.now.replace(year=2031))
+    jobs.act(actions.cancel, third)
     assert jobs.claim() == []
     assert jobs.stands(first, second, third) == [(3, 30), (1, 10), (3, 32)]
 

@@ -10,7 +10,7 @@ import pytest
 
 from adjourn import config, runtime
 from adjourn.errors import InvalidStateChange, NotFound
-from adjourn.jobs import explain, history, queue
+from adjourn.jobs import actions, explain, history, queue
 from adjourn.jobs.model import Canceled, Continue, Failed, Postpone, Released, Retry, Succeeded
 
 ADMIN, SYSTEM = UUID(config.ADMIN_USER_ID), UUID(config.SYSTEM_USER_ID)
@@ -36,14 +36,14 @@ def test_a_plain_run_leaves_no_history(jobs: Any) -> None:
 
 def test_what_a_person_does_is_kept_with_who_and_when(jobs: Any) -> None:
     (job,) = jobs.add()
-    jobs.act(queue.postpone, job, jobs.now + timedelta(hours=1))
+    jobs.act(actions.postpone, job, jobs.now + timedelta(hours=1))
     jobs.tick()
-    jobs.act(queue.resume, job)
+    jobs.act(actions.resume, job)
     (claimed,) = jobs.claim()
-    jobs.act(queue.pause, job)
+    jobs.act(actions.pause, job)
     jobs.settle((claimed, Continue("c")))
     jobs.tick()
-    jobs.act(queue.cancel, job)
+    jobs.act(actions.cancel, job)
     with jobs.store.read() as reader:
         entries = explain.story(reader, job)
     assert [(entry.event, entry.was, entry.became) for entry in entries] == [
@@ -57,10 +57,10 @@ def test_what_a_person_does_is_kept_with_who_and_when(jobs: Any) -> None:
 def test_what_changed_nothing_or_was_refused_is_not_told(jobs: Any) -> None:
     (job,) = jobs.add()
     with pytest.raises(InvalidStateChange):
-        jobs.act(queue.pause, job)
+        jobs.act(actions.pause, job)
     jobs.claim()
-    jobs.act(queue.pause, job)
-    jobs.act(queue.pause, job)
+    jobs.act(actions.pause, job)
+    jobs.act(actions.pause, job)
     assert told(jobs, job) == [("pause", 20, 21, None)]
 
 
@@ -82,8 +82,8 @@ def test_a_retry_tells_its_reason_and_attempt(jobs: Any) -> None:
 def test_a_handler_that_waits_or_gives_up_and_a_job_that_lets_go(jobs: Any) -> None:
     waits, gives_up, stops, waits_too = jobs.add(4)
     claimed = jobs.claim(4)
-    jobs.act(queue.cancel, stops)
-    jobs.act(queue.postpone, waits_too, jobs.now + timedelta(hours=2))
+    jobs.act(actions.cancel, stops)
+    jobs.act(actions.postpone, waits_too, jobs.now + timedelta(hours=2))
     ends = (Postpone(jobs.now + timedelta(hours=1)), Canceled("enough"), Canceled(), Continue("c"))
     jobs.settle(*zip(claimed, ends, strict=True))
     assert told(jobs, waits) == [("postpone", 20, 10, "its handler asked to wait until 2030-01-01 13:00:00 UTC")]
@@ -107,8 +107,8 @@ def test_a_token_tells_whose_end_let_the_next_one_forward(jobs: Any) -> None:
     first, second, third, fourth = jobs.add(4, dependency_token="t")
     jobs.run()
     assert told(jobs, second) == [("turn", 10, 0, f"job {first} before it has ended")]
-    jobs.act(queue.cancel, second)
-    jobs.act(queue.postpone, fourth, jobs.now + timedelta(hours=1))
+    jobs.act(actions.cancel, second)
+    jobs.act(actions.postpone, fourth, jobs.now + timedelta(hours=1))
     jobs.delete(third)
     assert told(jobs, fourth)[-1] == ("turn", 10, 10, f"job {third} before it has ended")
     assert jobs.stands(fourth) == [(1, 10)]
@@ -117,9 +117,9 @@ def test_a_token_tells_whose_end_let_the_next_one_forward(jobs: Any) -> None:
 def test_history_goes_with_its_job_and_is_written_with_the_change(jobs: Any) -> None:
     (job,) = jobs.add()
     with pytest.raises(ZeroDivisionError):
-        jobs.unit(lambda tx: (queue.postpone(tx, job, jobs.now + timedelta(hours=1), by=ADMIN), 1 / 0))
+        jobs.unit(lambda tx: (actions.postpone(tx, job, jobs.now + timedelta(hours=1), by=ADMIN), 1 / 0))
     assert told(jobs, job) == []
-    jobs.act(queue.cancel, job)
+    jobs.act(actions.cancel, job)
     jobs.delete(job)
     assert jobs.rows("SELECT count(*) FROM jobhistory") == [(0,)]
     with pytest.raises(NotFound):
@@ -130,9 +130,9 @@ def test_the_oldest_entries_go_beyond_the_limit(jobs: Any, monkeypatch: pytest.M
     monkeypatch.setattr(history, "ENTRIES_MAX", 5)
     (job,) = jobs.add()
     for number in range(8):
-        jobs.act(queue.postpone, job, jobs.now + timedelta(hours=1 + number))
+        jobs.act(actions.postpone, job, jobs.now + timedelta(hours=1 + number))
     assert [entry[3] for entry in told(jobs, job)] == [f"2030-01-01 {16 + number}:00:00 UTC" for number in range(5)]
-    jobs.act(queue.resume, job)
+    jobs.act(actions.resume, job)
     assert [entry[0] for entry in told(jobs, job)] == ["postpone"] * 4 + ["resume"]
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from adjourn.jobs import postponed, queue
+from adjourn.jobs import actions, postponed, queue
 from adjourn.jobs.model import Continue, Released, Succeeded
 from adjourn.jobs.states import Status
 
@@ -31,7 +31,7 @@ def test_due_jobs_become_ready_the_longest_due_first_and_a_batch_at_a_time(jobs:
 
 @pytest.mark.parametrize(
     ("asked", "expected"),
-    [(None, (0, 0)), (queue.pause, (1, 10)), (queue.cancel, (3, 32))],
+    [(None, (0, 0)), (actions.pause, (1, 10)), (actions.cancel, (3, 32))],
     ids=["", "pause", "cancel"],
 )
 def test_a_dead_workers_job_is_given_back(jobs: Any, asked: Any, expected: tuple[int, int]) -> None:
@@ -58,9 +58,9 @@ def test_a_worker_learns_which_of_its_jobs_to_interrupt(jobs: Any) -> None:
     jobs.add(4)
     first, second, _ = jobs.claim(3, worker="me")
     (others,) = jobs.claim(1, worker="other")
-    jobs.act(queue.pause, first.id)
-    jobs.act(queue.cancel, second.id)
-    jobs.act(queue.cancel, others.id)
+    jobs.act(actions.pause, first.id)
+    jobs.act(actions.cancel, second.id)
+    jobs.act(actions.cancel, others.id)
     with jobs.store.read() as reader:
         found = queue.interrupts(reader, "me")
     assert sorted(found) == sorted(

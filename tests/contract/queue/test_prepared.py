@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.support.beside import beside
 
-from adjourn.jobs import postponed, queue
+from adjourn.jobs import actions, postponed, queue
 from adjourn.jobs.model import ClaimedJob
 from adjourn.jobs.states import Status
 from adjourn.metadata.values import moment_text
@@ -85,8 +85,8 @@ def test_who_wants_to_do_something_to_a_prepared_job_waits_for_its_moment(held: 
     future = prepared(held, moment)
     time.sleep(0.2)
     later = moment + timedelta(hours=1)
-    held.store.write(lambda tx: queue.postpone(tx, ids[0], later, by=ADMIN))
-    held.store.write(lambda tx: queue.cancel(tx, ids[1], by=ADMIN))
+    held.store.write(lambda tx: actions.postpone(tx, ids[0], later, by=ADMIN))
+    held.store.write(lambda tx: actions.cancel(tx, ids[1], by=ADMIN))
     assert clock(held.store) >= moment
     assert future.result()[0] == 3
     assert held.stands(*ids) == [WAITING, (3, 32), READY]

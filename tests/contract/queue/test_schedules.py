@@ -11,7 +11,7 @@ import pytest
 
 from adjourn import config, errors
 from adjourn.errors import AdjournError, InvalidRequest, InvalidStateChange, QueryError
-from adjourn.jobs import explain, postponed, queue, schedules
+from adjourn.jobs import actions, explain, postponed, schedules
 from adjourn.jobs.model import Failed, Succeeded
 from adjourn.store import faults
 
@@ -129,7 +129,7 @@ def test_count_and_until_end_a_schedule_with_its_last_run(jobs: Any, pattern: st
 def test_cancel_ends_a_schedule_and_leaves_its_open_run(jobs: Any) -> None:
     schedule = add(jobs)
     made(jobs)
-    jobs.act(queue.cancel, schedule)
+    jobs.act(actions.cancel, schedule)
     (run,) = runs_of(jobs, schedule)
     assert jobs.stands(schedule, run) == [(3, 32), (0, 0)]
     jobs.now += 3 * DAY
@@ -147,7 +147,7 @@ def test_a_deleted_schedule_leaves_its_runs(jobs: Any) -> None:
 
 def test_a_resumed_schedule_has_its_run_now_and_keeps_its_next_moment(jobs: Any) -> None:
     schedule = add(jobs, recurrence_start=jobs.now + HOUR)
-    jobs.act(queue.resume, schedule)
+    jobs.act(actions.resume, schedule)
     assert jobs.unit(lambda tx: schedules.run_if_due(tx, schedule))
     assert not jobs.unit(lambda tx: schedules.run_if_due(tx, schedule))
     assert (due(jobs, schedule), jobs.stands(schedule)) == (jobs.now + HOUR, [(1, 10)])
@@ -157,7 +157,7 @@ def test_a_resumed_schedule_has_its_run_now_and_keeps_its_next_moment(jobs: Any)
 def test_a_postponed_schedule_runs_at_the_chosen_moment_then_by_its_pattern(jobs: Any) -> None:
     start = jobs.now + HOUR
     schedule = add(jobs, recurrence_start=start)
-    jobs.act(queue.postpone, schedule, start + 30 * HOUR)
+    jobs.act(actions.postpone, schedule, start + 30 * HOUR)
     jobs.now = start + 29 * HOUR
     assert made(jobs) == 0
     jobs.now = start + 30 * HOUR
@@ -221,7 +221,7 @@ def test_a_pattern_is_changed_on_open_schedules_only(jobs: Any) -> None:
         change(jobs, once, "FREQ=DAILY;")
     assert refused.value.code == errors.RECURRENCE_OF_NONRECURRING
     schedule = add(jobs)
-    jobs.act(queue.cancel, schedule)
+    jobs.act(actions.cancel, schedule)
     with pytest.raises(InvalidStateChange) as ended:
         change(jobs, schedule, "FREQ=DAILY;")
     assert ended.value.code == errors.RECURRENCE_OF_COMPLETED
@@ -304,9 +304,9 @@ def test_upcoming_moments_begin_with_the_one_it_is_due_at(jobs: Any) -> None:
 
     assert upcoming(schedule) == [jobs.now + HOUR + 3 * number * DAY for number in range(4)]
     assert upcoming(schedule, 2) == [jobs.now + HOUR, jobs.now + HOUR + 3 * DAY]
-    jobs.act(queue.resume, schedule)
+    jobs.act(actions.resume, schedule)
     made(jobs)
     with pytest.raises(InvalidRequest, match=r"does not recur\. It is a run of the schedule"):
         upcoming(runs_of(jobs, schedule)[0])
-    jobs.act(queue.cancel, schedule)
+    jobs.act(actions.cancel, schedule)
     assert upcoming(schedule) == []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from adjourn import config, errors, runtime
-from adjourn.jobs import queue
+from adjourn.jobs import actions
 from adjourn.jobs.model import Canceled, Continue, Failed, Outcome, Postpone, Released, Retry, Succeeded
 
 DONE = "2030-01-01T12:00:05.000000Z"
@@ -138,7 +138,7 @@ def test_a_job_deleted_while_it_ran_stays_deleted(jobs: Any) -> None:
 def test_a_job_asked_to_stop_is_canceled_whatever_its_handler_says(jobs: Any, outcome: Outcome) -> None:
     (job,) = jobs.add()
     (claimed,) = jobs.claim()
-    jobs.act(queue.cancel, job)
+    jobs.act(actions.cancel, job)
     assert jobs.settle((claimed, outcome)).accepted == [job]
     row = jobs.row(job)
     assert (row["statecode"], row["statuscode"], row["errorcode"]) == (3, 32, errors.signed(errors.JOB_CANCELED))
@@ -148,19 +148,19 @@ def test_a_job_asked_to_stop_is_canceled_whatever_its_handler_says(jobs: Any, ou
 def test_a_job_asked_to_pause_keeps_its_place_until_resumed(jobs: Any) -> None:
     (job,) = jobs.add()
     (claimed,) = jobs.claim()
-    jobs.act(queue.pause, job)
+    jobs.act(actions.pause, job)
     jobs.settle((claimed, Continue("half")))
     assert (jobs.stands(job), jobs.row(job)["waitreason"]) == ([(1, 10)], "paused")
     jobs.tick(10_000)
     assert jobs.due() == (0, None)
-    jobs.act(queue.resume, job)
+    jobs.act(actions.resume, job)
     assert jobs.claim()[0].cursor == "half"
 
 
 def test_a_running_job_postponed_waits_for_the_moment(jobs: Any) -> None:
     (job,) = jobs.add()
     (claimed,) = jobs.claim()
-    jobs.act(queue.postpone, job, jobs.now + timedelta(seconds=60))
+    jobs.act(actions.postpone, job, jobs.now + timedelta(seconds=60))
     assert jobs.stands(job) == [(2, 21)]
     jobs.settle((claimed, Continue("half")))
     row = jobs.row(job)
@@ -177,7 +177,7 @@ def test_a_running_job_postponed_waits_for_the_moment(jobs: Any) -> None:
 def test_a_postponement_that_came_too_late_leaves_no_moment_on_the_finished_job(jobs: Any) -> None:
     (job,) = jobs.add()
     (claimed,) = jobs.claim()
-    jobs.act(queue.postpone, job, jobs.now + timedelta(seconds=60))
+    jobs.act(actions.postpone, job, jobs.now + timedelta(seconds=60))
     jobs.settle((claimed, Succeeded()))
     assert (jobs.stands(job), jobs.row(job)["postponeuntil"]) == ([(3, 30)], None)
 

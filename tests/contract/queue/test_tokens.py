@@ -16,7 +16,7 @@ import pytest
 
 from adjourn import runtime
 from adjourn.errors import AdjournError
-from adjourn.jobs import queue
+from adjourn.jobs import actions, queue
 from adjourn.jobs.model import (
     Canceled,
     ClaimedJob,
@@ -65,11 +65,11 @@ ENDINGS: dict[str, Callable[[Any, ClaimedJob], object]] = {
     "fails": lambda jobs, job: jobs.settle((job, Failed(1, "f", "d"))),
     "lets go canceled": lambda jobs, job: jobs.settle((job, Canceled())),
     "is deleted": lambda jobs, job: jobs.delete(job.id),
-    "is canceled while it waits": lambda jobs, job: (jobs.settle((job, Retry())), jobs.act(queue.cancel, job.id)),
+    "is canceled while it waits": lambda jobs, job: (jobs.settle((job, Retry())), jobs.act(actions.cancel, job.id)),
     "is deleted while it waits": lambda jobs, job: (jobs.settle((job, Retry())), jobs.delete(job.id)),
-    "is canceled when ready": lambda jobs, job: (jobs.settle((job, Released())), jobs.act(queue.cancel, job.id)),
+    "is canceled when ready": lambda jobs, job: (jobs.settle((job, Released())), jobs.act(actions.cancel, job.id)),
     "was asked to stop by a dead worker": lambda jobs, job: (
-        jobs.act(queue.cancel, job.id),
+        jobs.act(actions.cancel, job.id),
         jobs.unit(lambda tx: queue.rescue(tx, ["w"])),
     ),
 }
@@ -100,7 +100,7 @@ def test_a_first_one_that_is_not_through_holds_all_behind_it(jobs: Any, outcome:
 @pytest.mark.requirement("M27")
 def test_a_postponed_first_one_holds_all_behind_it_until_it_ran(jobs: Any) -> None:
     first, second = jobs.add(2, dependency_token="t")
-    jobs.act(queue.postpone, first, jobs.now + timedelta(hours=1))
+    jobs.act(actions.postpone, first, jobs.now + timedelta(hours=1))
     (third,) = jobs.add(dependency_token="t")
     assert jobs.claim() == []
     jobs.tick(3600)
@@ -110,7 +110,7 @@ def test_a_postponed_first_one_holds_all_behind_it_until_it_ran(jobs: Any) -> No
 
 def test_one_behind_whose_moment_comes_still_waits_its_turn(jobs: Any) -> None:
     first, second = jobs.add(2, dependency_token="t")
-    jobs.act(queue.postpone, second, jobs.now + timedelta(hours=1))
+    jobs.act(actions.postpone, second, jobs.now + timedelta(hours=1))
     row = jobs.row(second)
     assert (row["postponeuntil"], row["waitreason"]) == ("2030-01-01T13:00:00.000000Z", "token")
     jobs.tick(3600)
@@ -121,7 +121,7 @@ def test_one_behind_whose_moment_comes_still_waits_its_turn(jobs: Any) -> None:
 
 def test_one_behind_that_was_postponed_waits_for_its_moment_when_its_turn_comes(jobs: Any) -> None:
     first, second, third = jobs.add(3, dependency_token="t")
-    jobs.act(queue.postpone, second, jobs.now + timedelta(hours=1))
+    jobs.act(actions.postpone, second, jobs.now + timedelta(hours=1))
     assert jobs.run() == [first]
     assert jobs.stands(second, third) == [WAITS, WAITS]
     assert (jobs.row(second)["waitreason"], jobs.row(second)["blocked"]) == ("postponed", False)
@@ -133,14 +133,14 @@ def test_one_behind_that_was_postponed_waits_for_its_moment_when_its_turn_comes(
 def test_resume_of_one_behind_leaves_it_in_its_place(jobs: Any) -> None:
     """It loses its postponement and runs when its turn comes."""
     first, second = jobs.add(2, dependency_token="t")
-    jobs.act(queue.postpone, second, jobs.now + timedelta(hours=1))
-    jobs.act(queue.resume, second)
+    jobs.act(actions.postpone, second, jobs.now + timedelta(hours=1))
+    jobs.act(actions.resume, second)
     row = jobs.row(second)
     assert (row["statecode"], row["postponeuntil"], row["waitreason"]) == (1, None, "token")
     assert [jobs.run()[0], jobs.run()[0]] == [first, second]
 
 
-@pytest.mark.parametrize("leaves", [queue.cancel, None], ids=["canceled", "deleted"])
+@pytest.mark.parametrize("leaves", [actions.cancel, None], ids=["canceled", "deleted"])
 def test_one_in_the_middle_that_goes_releases_nobody(jobs: Any, leaves: Callable[..., None] | None) -> None:
     first, second, third = jobs.add(3, dependency_token="t")
     if leaves:
@@ -238,7 +238,7 @@ def test_under_any_interleaving_one_token_runs_one_at_a_time_in_order(jobs: Any,
                 job = UUID(str(chance.choice(found)[0]))
                 try:
                     if chance.random() < 0.5:
-                        jobs.act(queue.cancel, job)
+                        jobs.act(actions.cancel, job)
                     else:
                         jobs.delete(job)
                 except AdjournError as refused:

@@ -11,7 +11,7 @@ import pytest
 
 from adjourn import config, runtime
 from adjourn.errors import NotFound
-from adjourn.jobs import explain, queue
+from adjourn.jobs import actions, explain, queue
 from adjourn.jobs.model import Continue, Failed, Postpone, Retry, Succeeded
 
 NOON = "2030-01-01 12:00:00 UTC"
@@ -52,13 +52,13 @@ def test_beyond_a_limit_nobody_counts(jobs: Any, monkeypatch: pytest.MonkeyPatch
 def test_a_job_behind_its_token_names_the_one_that_is_in_front(jobs: Any) -> None:
     head, _, behind = jobs.add(3, dependency_token="t")
     assert jobs.why(behind) == f"It waits behind job {head} 'job 0' of the same token, which is Ready."
-    jobs.act(queue.postpone, head, jobs.now + timedelta(hours=1))
+    jobs.act(actions.postpone, head, jobs.now + timedelta(hours=1))
     assert jobs.why(behind).endswith("which is Suspended, postponed until 2030-01-01 13:00:00 UTC.")
-    jobs.act(queue.postpone, behind, jobs.now + timedelta(hours=2))
+    jobs.act(actions.postpone, behind, jobs.now + timedelta(hours=2))
     assert jobs.why(behind).endswith("13:00:00 UTC. It is itself postponed until 2030-01-01 14:00:00 UTC by Ada Admin.")
-    jobs.act(queue.resume, behind)
+    jobs.act(actions.resume, behind)
     assert jobs.why(behind).endswith("13:00:00 UTC.")
-    jobs.act(queue.resume, head)
+    jobs.act(actions.resume, head)
     jobs.claim(1)
     assert jobs.why(behind).endswith("which is Locked (In Progress).")
 
@@ -67,7 +67,7 @@ def test_a_postponed_job_names_the_moment_and_the_person(jobs: Any) -> None:
     (made_so,) = jobs.add(postpone_until=jobs.now + timedelta(minutes=5, milliseconds=250))
     assert jobs.why(made_so) == "It is postponed until 2030-01-01 12:05:00.250 UTC by Ada Admin."
     (later,) = jobs.add(created_by=runtime.new_id())
-    jobs.act(queue.postpone, later, jobs.now + timedelta(hours=1))
+    jobs.act(actions.postpone, later, jobs.now + timedelta(hours=1))
     assert jobs.why(later) == "It is postponed until 2030-01-01 13:00:00 UTC by Ada Admin."
     (nameless,) = jobs.add(created_by=(stranger := runtime.new_id()), postpone_until=jobs.now + timedelta(hours=1))
     assert jobs.why(nameless).endswith(f"by user {stranger}.")
@@ -80,7 +80,7 @@ def test_a_postponed_job_names_the_moment_and_the_person(jobs: Any) -> None:
 def test_a_paused_job_names_the_person(jobs: Any) -> None:
     (job,) = jobs.add()
     (claimed,) = jobs.claim()
-    jobs.act(queue.pause, job)
+    jobs.act(actions.pause, job)
     assert jobs.why(job) == (
         f"Worker w has run it since {NOON}. Ada Admin has paused it: it waits when its handler lets go."
     )
@@ -91,11 +91,11 @@ def test_a_paused_job_names_the_person(jobs: Any) -> None:
 def test_a_job_that_is_asked_to_let_go_says_so(jobs: Any) -> None:
     jobs.add(2)
     first, second = jobs.claim(2)
-    jobs.act(queue.postpone, first.id, jobs.now + timedelta(hours=1))
+    jobs.act(actions.postpone, first.id, jobs.now + timedelta(hours=1))
     assert jobs.why(first.id).endswith(
         "Ada Admin has postponed it until 2030-01-01 13:00:00 UTC: it waits when its handler lets go."
     )
-    jobs.act(queue.cancel, second.id)
+    jobs.act(actions.cancel, second.id)
     assert jobs.why(second.id).endswith("Ada Admin has canceled it: it ends when its handler lets go.")
 
 
@@ -154,7 +154,7 @@ def test_what_has_ended_says_how(jobs: Any) -> None:
     jobs.settle((first, Succeeded("did it")), (second, Failed(1, "no.", "d")))
     assert jobs.why(first.id) == f"It is Completed (Succeeded) since {NOON}: did it."
     assert jobs.why(second.id) == f"It is Completed (Failed) since {NOON}: no."
-    jobs.act(queue.cancel, third.id)
+    jobs.act(actions.cancel, third.id)
     jobs.settle((third, Continue("c")))
     assert jobs.why(third.id) == f"It is Completed (Canceled) since {NOON}: The job was canceled."
 

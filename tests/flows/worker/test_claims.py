@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from adjourn import config, runtime
-from adjourn.jobs import queue
+from adjourn.jobs import actions, queue
 from adjourn.jobs.classes import SLOT_CLASSES
 from adjourn.jobs.model import EVENT, REQUEST, ClaimedJob, NewJob
 from adjourn.metadata.model import Reference
@@ -50,7 +50,7 @@ class Queue:
 
     def ready(self, job: UUID) -> None:
         """Its moment has come, as `promote_due` does it."""
-        self.store.write(lambda tx: queue.resume(tx, job, by=ADMIN))
+        self.store.write(lambda tx: actions.resume(tx, job, by=ADMIN))
         with self.store.read() as reader:
             ((sequence,),) = reader.rows(
                 "SELECT sequence FROM asyncoperation WHERE CAST(asyncoperationid AS text) = :id", {"id": str(job)}

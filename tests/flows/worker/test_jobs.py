@@ -51,8 +51,13 @@ def test_a_handler_that_raises_fails_its_job_with_code_text_and_traceback(org: C
     assert "worker_plugins.py" in done["message"]
 
 
-def test_arguments_are_checked_by_their_types(org: Client, supervisor: Supervisor) -> None:
-    done = completed(org, org.enqueue(plugins.sleepy.request("long")))
+def test_arguments_are_checked_where_they_are_used_too(org: Client, store: Store, start: Start) -> None:
+    """A job that was made by another version of the code, which had other parameters."""
+    job = org.enqueue(plugins.sleepy.request(1))
+    changed = """UPDATE asyncoperationtext SET data = '{"seconds": "long"}'"""
+    store.write(lambda tx: tx.execute(changed))
+    start()
+    done = completed(org, job)
     assert done["statuscode"] == 31
     assert "seconds" in done["friendlymessage"]
 

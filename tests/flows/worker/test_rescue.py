@@ -11,7 +11,7 @@ from tests.support.beside import beside
 
 from adjourn import config, runtime
 from adjourn.client import Client
-from adjourn.jobs import queue
+from adjourn.jobs import actions, queue, tokens
 from adjourn.jobs.model import ClaimedJob
 from adjourn.jobs.states import Status
 from adjourn.pipeline.call import Call
@@ -103,10 +103,10 @@ def test_a_rescue_locks_the_token_before_the_rows(hosts: Service) -> None:
         return queue.rescue(tx, workers)
 
     with store.transaction("a person") as tx:
-        queue.lock_tokens(tx, ["t:t"])
+        tokens.lock(tx, ["t:t"])
         rescued = beside(lambda: store.write(rescue))
         runtime.sleep(0.2)
-        queue.cancel(tx, job, by=UUID(config.ADMIN_USER_ID))
+        actions.cancel(tx, job, by=UUID(config.ADMIN_USER_ID))
     assert rescued.result(5) == 1
     assert attempts == [1]
     assert org.retrieve("asyncoperation", job)["statuscode"] == Status.CANCELED
