@@ -53,8 +53,8 @@ others from it (`config.STEP_SLOW_SECONDS`), shorter would pay for more commits.
 YIELD_SECONDS = 0.001
 """The same while somebody waits for the writer."""
 _REST_TIMES, _REST_SECONDS_MAX = 3.0, 0.2
-"""After a chunk that others waited for, the runner rests so many times as long as it took: it takes a quarter of the writer at
-most, and jobs that flow are picked up as if nothing long ran."""
+"""After a chunk that others waited for, the runner rests so many times as long as it took with its commit: it takes a quarter of the
+writer at most, and jobs that flow are picked up as if nothing long ran."""
 READ_AHEAD_ROWS = 200
 """Reading is work in Python: while a thread of ours is at it, the others of the process, who have jobs to start, wait up to 5 ms for
 the interpreter. So it comes in portions of less than a millisecond."""
@@ -220,7 +220,7 @@ class _Run:
     def _chunk(self, items: Sequence[Item], refused: Exception | None = None) -> None:
         """Work on rows until the time of a chunk is up. refused: why the one row cannot be worked on."""
         progress = msgspec.structs.replace(self._progress)
-        worked, seconds = 0, 0.0
+        worked = 0
         self._waited_for = False
         with self._service.pipeline.transaction(f"job {self._job.id}, a chunk of long work") as unit:
             chunk = self._opened(unit)
@@ -241,20 +241,20 @@ class _Run:
                 self._apply(chunk, [item for item in some if item.record in standing], progress)
                 worked += len(some)
                 faults.point("chunk row")
-                seconds = runtime.monotonic() - began
-                if self._is_over(seconds):
+                if self._is_over(runtime.monotonic() - began):
                     break
             progress.position = items[worked - 1].position
             self._operation.keep(chunk, progress)
             self._keep(chunk, progress)
             faults.point("chunk kept")
+        held_seconds = runtime.monotonic() - began
         faults.point("chunk committed")
         self._progress = progress
         del self._items[:worked]
         self._rows = min(max(2 * worked, _ROWS_FIRST), _ROWS_MAX)
 
         if self._waited_for:
-            runtime.sleep(min(_REST_TIMES * seconds, _REST_SECONDS_MAX))
+            runtime.sleep(min(_REST_TIMES * held_seconds, _REST_SECONDS_MAX))
 
     def _is_over(self, seconds: float) -> bool:
         if seconds > YIELD_SECONDS and self._service.store.waited_for():
