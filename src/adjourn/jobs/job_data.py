@@ -13,7 +13,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from adjourn.errors import InvalidRequest, InvalidStateChange
-from adjourn.jobs import history, queue
+from adjourn.jobs import actions, history
 from adjourn.jobs.history import Entry, Event
 from adjourn.jobs.model import REQUEST
 from adjourn.jobs.states import LABELS, STATE_OF, State, Status
@@ -80,7 +80,7 @@ def replace_by_file(tx: Transaction, job_id: UUID, upload: Upload, pieces: Seque
 def _replaceable(reader: Reader, job_id: UUID, sql: str) -> Standing:
     rows = reader.rows(sql, {"id": str(job_id)})
     if not rows:
-        raise queue.missing(job_id)
+        raise actions.missing(job_id)
     found = Standing(*rows[0])
     status = Status(found.status)
     if found.operation_type != REQUEST:
