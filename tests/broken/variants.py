@@ -307,8 +307,8 @@ VARIANTS = (
         (
             Edit(
                 _CHUNKS,
-                "        worked, seconds = 0, 0.0\n",
-                "        worked, seconds = 0, 0.0\n"
+                "        worked = 0\n",
+                "        worked = 0\n"
                 "        early = msgspec.structs.replace(self._progress, position=items[-1].position)\n"
                 "        self._service.store.write(lambda tx: queue.checkpoint(tx, self._job, _cursor(early)))\n",
             ),
@@ -357,9 +357,10 @@ VARIANTS = (
             Edit(_SCHEDULES, "UPCOMING_MAX = 1_000\n", "UPCOMING_MAX = 1_000\nLATER: list[NewJob] = []\n"),
             Edit(_SCHEDULES, "    queue.insert(tx, runs)\n", "    LATER.extend(runs)\n"),
             Edit(
-                "worker/duties.py",
-                "            found = store.write(lambda tx: schedules.promote_due(tx, _PROMOTE_BATCH))\n",
-                "            found = store.write(lambda tx: schedules.promote_due(tx, _PROMOTE_BATCH))\n"
+                "worker/due.py",
+                "            found = store.write(lambda tx: schedules.promote_due(tx, postponed.BATCH))\n",
+                "            found = store.write(lambda tx: schedules.promote_due(tx, postponed.BATCH))\n"
+                "            from adjourn.jobs import queue\n"
                 "            made, schedules.LATER[:] = schedules.LATER[:], []\n"
                 "            store.write(lambda tx: queue.insert(tx, made))\n",
             ),
@@ -372,8 +373,8 @@ VARIANTS = (
         (
             Edit(
                 "jobs/schedule_statements.py",
-                'f"AND s.postponeuntil <= :now{moment} AND NOT {OPEN_RUN}"',
-                'f"AND s.postponeuntil <= :now{moment}"',
+                'f"AND s.postponeuntil <= :moment{moment} AND NOT {OPEN_RUN}"',
+                'f"AND s.postponeuntil <= :moment{moment}"',
             ),
             Edit(
                 "store/migrations/sqlite/0023_schedules.sql",
@@ -389,7 +390,7 @@ VARIANTS = (
         (
             Edit(
                 _SCHEDULES,
-                "    following = timetable.following(pattern, anchor, tx.now)\n",
+                "    following = timetable.following(pattern, anchor, moment)\n",
                 "    due = tx.rows('SELECT postponeuntil FROM asyncoperation WHERE asyncoperationid = :id', {'id': schedule_id})\n"
                 "    following = timetable.following(pattern, anchor, datetime.fromisoformat(due[0][0]))\n",
             ),
