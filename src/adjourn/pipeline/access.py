@@ -47,6 +47,11 @@ _KINDS: dict[str, tuple[str, ...]] = {
     "Assign": ("Assign",),
 }
 """What kind of privilege a message needs on its table; of several, one at least, until it is clear which it will be."""
+_ALSO: dict[str, frozenset[str]] = dict.fromkeys(
+    ("sdkmessage", "sdkmessagefilter"), frozenset(("Create", "Update", "Delete"))
+)
+"""Messages that a table takes here and not in Dataverse: messages of one's own are registered over HTTP too."""
+_NONE: frozenset[str] = frozenset()
 _CHANGES = ("Create", "Update", "Upsert", "Delete", "CreateMultiple", "UpdateMultiple", "UpsertMultiple")
 
 
@@ -56,6 +61,7 @@ def authorize(flow: Flow) -> None:
     table = catalog.tables[flow.table] if flow.table is not None else None
     if table is not None and flow.message in _CHANGES:
         role_rules.check_change(flow)
+        _takes(flow, table)
     if caller.is_administrator or flow.privileged:
         return
     for name in flow.privileges:
@@ -63,11 +69,23 @@ def authorize(flow: Flow) -> None:
     kinds = ("Read",) if flow.prepared.bound else _KINDS.get(flow.message)
     if kinds is None or table is None:
         return
-    if table.is_intersect and flow.message in _CHANGES:
-        raise NotSupported(f"Rows of '{table.logical}' are made and removed by Associate and Disassociate.", status=400)
     missing = [found for kind in kinds if (found := _missing(caller, catalog, table, kind)) is not None]
     if len(missing) == len(kinds):
         raise missing[0]
+
+
+def _takes(flow: Flow, table: Table) -> None:
+    """Raise NotSupported for a message that a table does not take of anybody: its rows are the platform's own."""
+    if flow.privileged or flow.call.registering:
+        return
+    if table.is_intersect:
+        raise NotSupported(f"Rows of '{table.logical}' are made and removed by Associate and Disassociate.", status=400)
+    if flow.message in ("Create", "Update", "Delete") and flow.message not in table.messages | _ALSO.get(
+        table.logical, _NONE
+    ):
+        raise NotSupported(
+            f"Table '{table.logical}' does not take the message '{flow.message}': its rows are the platform's own."
+        )
 
 
 def reach(flow: Flow) -> None:

@@ -30,7 +30,6 @@ def _prepare_create(catalog: Catalog, request: Request) -> Prepared:
     _refuse_job(request.parameters["Target"])
     target = validate.target(catalog, request.parameters["Target"], creating=True)
     _refuse_pointer(target.table)
-    _refuse_organization(target.table)
     target.id = target.id or runtime.new_id()
     return Prepared(target.table, target.id, {**request.parameters, "Target": target})
 
@@ -124,7 +123,6 @@ def _perform_upsert_multiple(flow: Flow) -> dict[str, Any]:
 def _prepare_delete(catalog: Catalog, request: Request) -> Prepared:
     validate.parameters("Delete", request.parameters, ("Target",), ("ConcurrencyBehavior",))
     target = validate.reference(catalog, request.parameters["Target"], "Target")
-    _refuse_organization(target.table)
     return Prepared(target.table, target.id, {**request.parameters, "Target": target})
 
 
@@ -246,12 +244,6 @@ def _refuse_pointer(table: str) -> None:
         raise NotSupported(
             "Rows of 'activitypointer' follow their activities: write to its own table (activitytypecode)."
         )
-
-
-def _refuse_organization(table: str) -> None:
-    """Its one row holds the settings of all; the table takes neither Create nor Delete. Raises NotSupported."""
-    if table == "organization":
-        raise NotSupported("There is one organization: its record can be updated, not created or deleted.")
 
 
 def _refuse_job(target: Any) -> None:

@@ -106,10 +106,41 @@ WRITES = (
         "DELETE accounts({contoso})/account_parent_account/$ref?$id={root}accounts(01900000-0000-7000-8000-000000000002)",
         204,
     ),
-    Fact(
-        "there is one organization", "POST organizations", 405, ("0x80040315", "one organization"), body={"name": "x"}
+    *(
+        Fact(
+            f"{found} are the platform's own",
+            f"POST {found}",
+            405,
+            ("0x80040315", "does not take the message 'Create'"),
+            body={},
+        )
+        for found in (
+            "bulkdeleteoperations",
+            "bulkdeletefailures",
+            "duplicaterecords",
+            "fileattachments",
+            "importlogs",
+            "plugintracelogs",
+        )
     ),
-    Fact("which stays", "DELETE organizations({nobody})", 405, ("0x80040315", "one organization")),
+    Fact(
+        "nor are they changed",
+        "PATCH bulkdeletefailures({nobody})",
+        405,
+        ("0x80040315",),
+        headers={"If-Match": "*"},
+        body={},
+    ),
+    Fact("or deleted", "DELETE importlogs({nobody})", 405, ("0x80040315",)),
+    Fact("members are associated", "POST teammemberships", 400, ("0x80040315", "Associate"), body={}),
+    Fact(
+        "there is one organization",
+        "POST organizations",
+        405,
+        ("0x80040315", "does not take the message"),
+        body={"name": "x"},
+    ),
+    Fact("which stays", "DELETE organizations({nobody})", 405, ("0x80040315", "does not take the message")),
     Fact("and is updated", "PATCH organizations({nobody})", 204, body={"name": "adjourn"}),
     Fact("DELETE of a record", "DELETE accounts(01900000-0000-7000-8000-000000000003)", 204),
     Fact(
