@@ -61,6 +61,27 @@ def test_a_job_becomes_ready_within_100_ms_of_its_moment(
 
 
 @pytest.mark.alone
+def test_ten_thousand_due_at_once_are_all_ready_within_100_ms(
+    org: Client, store: Store, start: Start, machine: Machine
+) -> None:
+    """As somebody sees it who asks all the time, and who sees none of them before."""
+    start(processes=0)
+    moment = runtime.now() + timedelta(seconds=2 + 2 * machine.slowness())
+    org.enqueue_many([(plugins.quick.request("x"), {"postpone_until": moment})] * MANY)
+    assert runtime.now() < moment - timedelta(seconds=1), "the machine is too slow for this test"
+    number, seen = 0, []
+    while number < MANY:
+        asked = runtime.now()
+        ((number,),) = rows(store, "SELECT coalesce(sum(n), 0) FROM jobcount WHERE statecode = 0")
+        seen.append(((runtime.now() - moment).total_seconds(), int(number)))
+        assert asked < moment + timedelta(seconds=20)
+        time.sleep(0.002)
+    first, last = (next(late for late, number in seen if number >= wanted) for wanted in (1, MANY))
+    assert first > 0, "none is Ready before its moment"
+    assert last < 0.1 * machine.slowness(90), seen
+
+
+@pytest.mark.alone
 @pytest.mark.requirement("M224")
 def test_ten_thousand_due_at_once_start_in_order_and_hold_up_nobody(
     org: Client, store: Store, start: Start, machine: Machine

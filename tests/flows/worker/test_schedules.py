@@ -28,6 +28,7 @@ from adjourn.jobs import explain, postponed, queue, schedules
 from adjourn.jobs.model import Settlement, Succeeded
 from adjourn.metadata.values import moment_text
 from adjourn.pipeline.call import Call
+from adjourn.pipeline.enqueue import Jobs
 from adjourn.service import Service
 from adjourn.store.contract import Store, Transaction
 from adjourn.worker.inline import drain
@@ -306,12 +307,12 @@ def test_ten_years_of_virtual_time(service: Service, org: Client, store: Store) 
     now = YEARS[0]
     made: dict[str, list[datetime]] = {name: [] for name in PATTERNS}
 
-    call = Call(caller=service.administrator())
+    jobs = Jobs(service.registry.refresh(), store, Call(caller=service.administrator()))
 
     def enqueue(tx: Transaction) -> None:
         tx.now = now
         for name, (pattern, begin) in PATTERNS.items():
-            job = service._new_job(plugins.quick.request(name), {}, call)
+            job = jobs.make(plugins.quick.request(name), {})
             changed = dataclasses.replace(
                 job, recurrence_pattern=pattern, recurrence_start=begin, name=name, created_on=now
             )
