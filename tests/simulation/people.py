@@ -34,7 +34,8 @@ _TOKENLESS = 0.5
 _RECURS = 0.12
 _WAITS = (0.0, 0.0, 0.0, 0.0, 0.4, 3.0, 9.0)
 _MESSAGES = (
-    handlers.work, handlers.work, handlers.awaited_work, handlers.atomic_work, isolated_handlers.isolated_work,
+    handlers.work, handlers.work, handlers.awaited_work, handlers.atomic_work, handlers.atomic_work,
+    isolated_handlers.isolated_work,
 )  # fmt: skip
 _ENDS = (
     "succeed", "succeed", "succeed", "succeed", "succeed", "succeed", "retry", "retries", "back off", "postpone", "continue",

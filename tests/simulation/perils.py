@@ -31,6 +31,8 @@ _PATIENCE = 250
 """So many fault points more may come until the one that is waited for; then any will do."""
 DEATHS = tuple(sorted({site.rpartition(": ")[2] for site in points.declared("sqlite")}))
 """The fault points of the source, at each of which a process must have died."""
+_COMMITS = ("before commit", "after commit")
+"""Where most of what is wrong shows: met more often than the others."""
 KINDS = (*(kind for kind, _ in _ANYWHERE), REPLY_LOST, DISK_FULL, *(f"death at: {moment}" for moment in DEATHS))
 """Everything that a run of many seeds must have met."""
 
@@ -68,7 +70,7 @@ class Perils:
         self._moments = dice.randint(1, 40) if kind == "moment" else far
         self._commits = dice.randint(1, 25) if kind == "commit" else far
         # Some come seldom, so who waits for one may wait longer.
-        self._wanted = dice.choice((None, *DEATHS))
+        self._wanted = dice.choice((None, None, *DEATHS, *_COMMITS, *_COMMITS))
 
     def _happened(self, kind: str) -> None:
         self.counts[kind] += 1

@@ -27,7 +27,7 @@ import structlog
 from tests.proof import audit
 from tests.proof.checker import violations
 from tests.proof.violations import Effect, Log
-from tests.simulation import customizers, handlers, long_work, programs, victims
+from tests.simulation import aftermath, customizers, handlers, long_work, programs, victims
 from tests.simulation.machine import Machine
 from tests.simulation.orders import Orders
 from tests.simulation.people import LARGE, People
@@ -351,6 +351,7 @@ class World:
         report.violations += [str(found) for found in violations(store, log)]
         report.jobs = sum(entry.was is None for entry in entries)
         report.transitions.update(f"{entry.was} -> {entry.became}" for entry in entries if entry.was != entry.became)
+        report.violations += aftermath.examine(store)
         store.close()
         done.append(True)
 

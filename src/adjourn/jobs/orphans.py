@@ -36,8 +36,8 @@ def scan(store: Store) -> dict[str, list[str]]:
             if store.write(partial(_mend, statement=kind.mend, keys=keys)):
                 mended.setdefault(kind.name, []).extend(str(key) for key in keys)
     for lost in _lost_files(store):
-        store.write(partial(_forget, lost=lost))
-        mended.setdefault(LOST_BYTES, []).extend(str(key) for key in lost)
+        if store.write(partial(_forget, lost=lost)):  # else the jobs were deleted meanwhile, with their files
+            mended.setdefault(LOST_BYTES, []).extend(str(key) for key in lost)
     for sequence in _oversized(store):
         if store.write(partial(_move, sequence=sequence)):
             mended.setdefault(OVERSIZED, []).append(str(sequence))
@@ -123,10 +123,9 @@ def _mend(tx: Transaction, statement: str, keys: Sequence[Any]) -> int:
     return tx.execute(statement, {"keys": _listed(tx, keys)})
 
 
-def _forget(tx: Transaction, lost: Sequence[UUID]) -> None:
+def _forget(tx: Transaction, lost: Sequence[UUID]) -> int:
     keys = _listed(tx, [str(file_id) for file_id in lost])
-    for statement in sql.forget_files(tx.dialect):
-        tx.execute(statement, {"keys": keys})
+    return sum(tx.execute(statement, {"keys": keys}) for statement in sql.forget_files(tx.dialect))
 
 
 def _listed(reader: Reader, keys: Sequence[Any]) -> Any:
