@@ -156,16 +156,14 @@ class Edge:
     async def _taken(self, request: Incoming, bearer: Bearer, receive: Receive) -> Answer:
         """The answer to a request whose body is stored as it arrives; no thread waits for the client meanwhile."""
         length = _announced(request.headers)
-        held = min(length, job_data.HELD_BYTES_MAX) if length is not None else job_data.HELD_BYTES_MAX
-        kept = _bodies().body(held)
+        kept = _bodies().body(min(length, job_data.HELD_BYTES_MAX) if length is not None else None)
         try:
-            kept.take(held)
             answer = await self._in_thread(lambda: self._answer(request, bearer, b"", arriving=True))
             taker = answer.taker
             if taker is None:
                 return answer
             try:
-                async for piece in _pieces(receive, job_data.PIECE_BYTES):
+                async for piece in _pieces(receive, kept):
                     await self._in_thread(partial(taker.write, piece))
                 await self._in_thread(taker.finish)
             except BaseException:
@@ -327,16 +325,21 @@ async def _body(receive: Receive, kept: Body) -> bytes:
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-async def _pieces(receive: Receive, size: int) -> AsyncIterator[bytes]:
-    """A body in pieces of at least `size` bytes, but for the last one."""
+async def _pieces(receive: Receive, kept: Body) -> AsyncIterator[bytes]:
+    """A body in pieces of 1 MiB or a little more, but for the last one. Raises Busy where there is no memory for them.
+
+    kept: as much as has arrived, up to what a taker holds at most; its share stays until the request ends.
+    """
     held = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise InvalidRequest("The connection was closed before the body was complete.")
-        held += message.get("body", b"")
+        content = message.get("body", b"")
+        kept.take(min(len(content), job_data.HELD_BYTES_MAX - kept.size))
+        held += content
         more = message.get("more_body", False)
-        if len(held) >= size or not more:
+        if len(held) >= job_data.PIECE_BYTES or not more:
             yield bytes(held)
             held.clear()
         if not more:
