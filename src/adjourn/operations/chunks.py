@@ -2,8 +2,8 @@
 
 An operation says which rows come next, what is done with them, and what the result is; the runner does the rest. It
 reads rows ahead in a view of its own, then takes the writer for one *chunk*: a lone unit in which each row has a
-savepoint, committed together with the cursor after the row that passes 40 ms (half of one while somebody waits). So a crash, a pause or a stop loses
-nothing and repeats nothing, and nobody waits for the writer longer than a chunk.
+savepoint, committed together with the cursor after the row that passes 40 ms (half of one while somebody waits). So a
+crash, a pause or a stop loses nothing and repeats nothing, and nobody waits for the writer longer than a chunk.
 
     read rows ahead                                   fault points: "rows read"
     --- chunk: the lease still holds? ---
