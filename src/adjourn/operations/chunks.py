@@ -2,8 +2,8 @@
 
 An operation says which rows come next, what is done with them, and what the result is; the runner does the rest. It
 reads rows ahead in a view of its own, then takes the writer for one *chunk*: a lone unit in which each row has a
-savepoint, committed together with the cursor after the row that passes 40 ms (1 while somebody waits). So a crash, a pause or a stop loses
-nothing and repeats nothing, and nobody waits for the writer longer than a chunk.
+savepoint, committed together with the cursor after the row that passes 40 ms (half of one while somebody waits). So a
+crash, a pause or a stop loses nothing and repeats nothing, and nobody waits for the writer longer than a chunk.
 
     read rows ahead                                   fault points: "rows read"
     --- chunk: the lease still holds? ---
@@ -50,11 +50,11 @@ log = structlog.get_logger("adjourn.operations")
 CHUNK_SECONDS = 0.04
 """A chunk ends after the row that passes this, so that with its commit it holds the writer for about 50 ms: longer would keep
 others from it (`config.STEP_SLOW_SECONDS`), shorter would pay for more commits."""
-YIELD_SECONDS = 0.001
+YIELD_SECONDS = 0.0005
 """The same while somebody waits for the writer."""
-_REST_TIMES, _REST_SECONDS_MAX = 3.0, 0.2
-"""After a chunk that others waited for, the runner rests so many times as long as it took with its commit: it takes a quarter of the
-writer at most, and jobs that flow are picked up as if nothing long ran."""
+_REST_TIMES, _REST_SECONDS_MAX = 2.0, 0.2
+"""After a chunk that others waited for, the runner rests so many times as long as it took with its commit: it takes a third of the
+writer at most, so that few of the jobs that flow meet it."""
 READ_AHEAD_ROWS = 200
 """Reading is work in Python: while a thread of ours is at it, the others of the process, who have jobs to start, wait up to 5 ms for
 the interpreter. So it comes in portions of less than a millisecond."""

@@ -167,16 +167,14 @@ class Edge:
     async def _taken(self, request: Incoming, bearer: Bearer, wire: Wire) -> Answer:
         """The answer to a request whose body is stored as it arrives; no thread waits for the client meanwhile."""
         length = receiving.announced(request.headers)
-        held = min(length, job_data.HELD_BYTES_MAX) if length is not None else job_data.HELD_BYTES_MAX
-        kept = receiving.bodies().body(held)
+        kept = receiving.bodies().body(min(length, job_data.HELD_BYTES_MAX) if length is not None else None)
         try:
-            kept.take(held)
             answer = await self._in_thread(lambda: self._answer(request, bearer, b"", arriving=True))
             taker = answer.taker
             if taker is None:
                 return answer
             try:
-                async for piece in receiving.pieces(wire.receive, job_data.PIECE_BYTES):
+                async for piece in receiving.pieces(wire.receive, kept, job_data.PIECE_BYTES, job_data.HELD_BYTES_MAX):
                     await self._in_thread(partial(taker.write, piece))
                 await self._in_thread(taker.finish)
             except BaseException:

@@ -49,14 +49,19 @@ async def body(receive: Receive, kept: Body) -> bytes:
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-async def pieces(receive: Receive, size: int) -> AsyncIterator[bytes]:
-    """A body in pieces of at least `size` bytes, but for the last one."""
+async def pieces(receive: Receive, kept: Body, size: int, held_most: int) -> AsyncIterator[bytes]:
+    """A body in pieces of `size` bytes or a little more, but for the last one. Raises Busy where there is no memory for them.
+
+    kept: as much as has arrived, up to `held_most`, which is what its taker holds at most; its share stays until the request ends.
+    """
     held = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise InvalidRequest("The connection was closed before the body was complete.")
-        held += message.get("body", b"")
+        content = message.get("body", b"")
+        kept.take(min(len(content), held_most - kept.size))
+        held += content
         more = message.get("more_body", False)
         if len(held) >= size or not more:
             yield bytes(held)

@@ -110,6 +110,46 @@ def test_a_body_that_grows_beyond_it_is_refused_while_it_comes(http: httpx.Clien
     assert http.get("accounts/$count").text == "\ufeff0"
 
 
+def stored(service: Service) -> int:
+    """Pieces of files that have arrived."""
+    with service.store.read() as reader:
+        return int(reader.rows("SELECT count(*) FROM filepiece")[0][0])
+
+
+def test_uploads_of_data_share_the_memory_by_what_has_arrived(
+    sqlite_store: Store, serve: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two that have sent as much as one may hold fill it; who has only announced as much takes nothing from anybody."""
+    monkeypatch.setattr(bodies, "IN_MEMORY_BYTES_MAX", 16 * MIB)
+    service = Service(sqlite_store)
+    service.register("tests.acceptance.webapi.plugins")
+    http = serve(service)
+    order = {"MessageName": "greet", "InputParameters": {"name": "Ada"}, "PostponeUntil": "2031-01-01T00:00:00Z"}
+    job = f"asyncoperations({http.post('ExecuteAsync', json=order).json()['AsyncJobId']})/data/$value"
+
+    def begun(sent: int) -> Sender:
+        start = head(TOKEN, 100 * MIB).replace(b"POST /api/data/v9.2/accounts", f"PUT /api/data/v9.2/{job}".encode())
+        return Sender(http, start + b" " * sent)
+
+    waiting = [begun(0) for _ in range(3)]
+    holding = [begun(9 * MIB) for _ in range(2)]
+    deadline = time.monotonic() + 20
+    while stored(service) < 4:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    refused = http.put(job, content=b" " * MIB)
+    assert refused.status_code == 503, refused.text
+    assert refused.json()["error"]["code"] == "0x80044150"
+    assert http.put(job, content=b"{}").status_code == 204, "small ones have room of their own"
+    for sender in holding:
+        sender.connection.close()
+    while http.put(job, content=b" " * MIB).status_code != 204:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    for sender in waiting:
+        sender.connection.close()
+
+
 def test_large_bodies_are_worked_on_one_after_the_other(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "LARGE_BYTES", 1000)
     monkeypatch.setattr(bodies, "IN_MEMORY_BYTES_MAX", 64 * MIB)

@@ -15,7 +15,7 @@ from adjourn.client import Client
 from adjourn.errors import NotFound
 from adjourn.jobs import queue
 from adjourn.jobs.model import Succeeded
-from adjourn.operations import prepare
+from adjourn.operations import chunks, prepare
 from adjourn.pipeline.call import Call, Request
 from adjourn.pipeline.record import Record
 from adjourn.service import Service
@@ -190,8 +190,12 @@ def test_queries_have_links_orders_and_a_top(service: Service, org: Client) -> N
     assert names(org) == ["a0"]
 
 
-def test_a_row_that_no_longer_fits_stays(service: Service, org: Client) -> None:
-    """Rows are read ahead; what changed meanwhile is not deleted for what it was."""
+@pytest.mark.parametrize("together", [chunks.STANDING_ROWS, 2, 1])
+def test_a_row_that_no_longer_fits_stays(
+    service: Service, org: Client, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    """Rows are read ahead; what changed meanwhile is not deleted for what it was, in whatever portion it is looked at."""
+    monkeypatch.setattr(chunks, "STANDING_ROWS", together)
     rows = [org.create("account", {"name": f"old {place}"}) for place in range(3)]
     bulk_delete(org, query("account", condition("name", "BeginsWith", "old")))
 
