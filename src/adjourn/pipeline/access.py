@@ -47,11 +47,9 @@ _KINDS: dict[str, tuple[str, ...]] = {
     "Assign": ("Assign",),
 }
 """What kind of privilege a message needs on its table; of several, one at least, until it is clear which it will be."""
-_ALSO: dict[str, frozenset[str]] = dict.fromkeys(
-    ("sdkmessage", "sdkmessagefilter"), frozenset(("Create", "Update", "Delete"))
-)
-"""Messages that a table takes here and not in Dataverse: messages of one's own are registered over HTTP too."""
-_NONE: frozenset[str] = frozenset()
+_REGISTERED = ("sdkmessage", "sdkmessagefilter")
+"""Tables whose rows can be written here and not in Dataverse: messages of one's own are registered over HTTP too."""
+_ROW_CHANGES = ("Create", "Update", "Delete")
 _CHANGES = ("Create", "Update", "Upsert", "Delete", "CreateMultiple", "UpdateMultiple", "UpsertMultiple")
 
 
@@ -80,12 +78,11 @@ def _takes(flow: Flow, table: Table) -> None:
         return
     if table.is_intersect:
         raise NotSupported(f"Rows of '{table.logical}' are made and removed by Associate and Disassociate.", status=400)
-    if flow.message in ("Create", "Update", "Delete") and flow.message not in table.messages | _ALSO.get(
-        table.logical, _NONE
-    ):
-        raise NotSupported(
-            f"Table '{table.logical}' does not take the message '{flow.message}': its rows are the platform's own."
-        )
+    if flow.message in table.messages or flow.message not in _ROW_CHANGES or table.logical in _REGISTERED:
+        return
+    raise NotSupported(
+        f"Table '{table.logical}' does not take the message '{flow.message}': its rows are the platform's own."
+    )
 
 
 def reach(flow: Flow) -> None:
