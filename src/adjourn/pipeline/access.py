@@ -28,7 +28,7 @@ from adjourn.pipeline import role_rules
 from adjourn.pipeline.read import not_found
 from adjourn.pipeline.record import Record
 from adjourn.query import security, write
-from adjourn.query.security import Caller
+from adjourn.query.security import PLATFORM, Caller
 from adjourn.store.contract import Reader
 
 if TYPE_CHECKING:
@@ -95,9 +95,12 @@ def reach(flow: Flow) -> None:
     if flow.message in ("Associate", "Disassociate"):
         _associate(flow)
         return
-    if flow.call.caller.is_administrator or flow.privileged or flow.table is None:
+    if flow.privileged or flow.table is None:
         return
     table = flow.catalog.tables[flow.table]
+    _spare_the_platforms(flow, table)
+    if flow.call.caller.is_administrator:
+        return
     target = flow.inputs.get("Target")
     match flow.message:
         case "Create" if isinstance(target, Record):
@@ -112,6 +115,15 @@ def reach(flow: Flow) -> None:
         case "Assign":
             _require(flow, "Assign", table, flow.record_id)
             _able_to_own(flow, table, flow.inputs["Assignee"])
+
+
+def _spare_the_platforms(flow: Flow, table: Table) -> None:
+    """Raise NotSupported for a change of what the platform has registered: without its messages no step would run."""
+    if table.logical not in _REGISTERED or flow.message not in ("Update", "Delete") or flow.call.registering:
+        return
+    row = write.fetch(flow.reader, table, flow.record_id, ("name", "createdby")) if flow.record_id else None
+    if row is not None and row["createdby"] == Reference("systemuser", PLATFORM.user_id):
+        raise NotSupported(f"{table.logical} '{row['name']}' is the platform's own: it is neither changed nor deleted.")
 
 
 def able(caller: Caller, catalog: Catalog, kind: str, table: Table) -> None:

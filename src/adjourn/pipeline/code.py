@@ -16,6 +16,10 @@ _PROGRAM = "__main__"
 """The module of a package that `python -m package` runs. By itself it is the script that runs already, whose functions are had."""
 
 
+class ModuleAbsent(InvalidRequest):
+    """There is no such module here. Another host may have it."""
+
+
 def resolve(module: str, function: str) -> Any:
     """The object that a plug-in type names: the marked function, or the `Message` around it.
 
@@ -55,5 +59,5 @@ def not_imported(module: str, error: BaseException) -> InvalidRequest:
     """What is said of a module that cannot be imported; of one that is not found, also where Python looks."""
     message = f"Module '{module}' cannot be imported: {type(error).__name__}: {error}"
     if isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]:
-        message += ". Python looks on its path only; PYTHONPATH=. adds the current folder"
+        return ModuleAbsent(f"{message}. Python looks on its path only; PYTHONPATH=. adds the current folder")
     return InvalidRequest(message)

@@ -2,7 +2,7 @@
 
 The arguments are written as the JSON that the job carries, read back, and checked by the annotations of the function that
 they are for, or by the platform's message, exactly as its run will: whoever enqueues what cannot be passed on is told at
-once, by the parameter's name. A function that cannot be had here is not asked; other hosts may have it, and the job that
+once, by the parameter's name. A module that is not here is not asked; other hosts may have it, and the job that
 finds it nowhere fails and says so.
 """
 
@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 
 from adjourn import config, errors, runtime
-from adjourn.errors import AdjournError, InvalidRequest
+from adjourn.errors import InvalidRequest
 from adjourn.jobs import model as jobs_model
 from adjourn.jobs import timetable
 from adjourn.jobs.model import NewJob
@@ -24,7 +24,7 @@ from adjourn.metadata.model import Reference
 from adjourn.metadata.privileges import ACT_FOR_OTHERS
 from adjourn.pipeline import access, system_jobs, validate
 from adjourn.pipeline.call import Call, Request
-from adjourn.pipeline.code import handler_of, resolve
+from adjourn.pipeline.code import ModuleAbsent, handler_of, resolve
 from adjourn.pipeline.handlers import Handler
 from adjourn.pipeline.messages import MESSAGES
 from adjourn.pipeline.read import not_found
@@ -147,7 +147,7 @@ class Jobs:
         if key not in self._snapshot.cached:
             try:
                 self._snapshot.cached[key] = Handler.of(handler_of(resolve(found.module, found.function)))
-            except AdjournError:
+            except ModuleAbsent:
                 self._snapshot.cached[key] = None
         handler: Handler | None = self._snapshot.cached[key]
         return handler

@@ -6,6 +6,8 @@ import re
 
 from tests.acceptance.webapi.facts import ALL, CRM, Fact
 
+from adjourn.pipeline.registration import filter_id, message_id
+
 WRITES = (
     Fact(
         "a create answers with the address",
@@ -141,6 +143,26 @@ WRITES = (
         body={"name": "x"},
     ),
     Fact("which stays", "DELETE organizations({nobody})", 405, ("0x80040315", "does not take the message")),
+    Fact(
+        "the platform's messages stay, with the tables on which they are",
+        f"DELETE sdkmessages({message_id('Update')})",
+        405,
+        ("0x80040315", "sdkmessage 'Update' is the platform's own"),
+    ),
+    Fact(
+        "as they are",
+        f"PATCH sdkmessages({message_id('Delete')})",
+        405,
+        ("0x80040315", "the platform's own"),
+        headers={"If-Match": "*"},
+        body={"name": "x"},
+    ),
+    Fact(
+        "and so do their filters",
+        f"DELETE sdkmessagefilters({filter_id('Update', 'account')})",
+        405,
+        ("0x80040315", "the platform's own"),
+    ),
     Fact("and is updated", "PATCH organizations({nobody})", 204, body={"name": "adjourn"}),
     Fact("DELETE of a record", "DELETE accounts(01900000-0000-7000-8000-000000000003)", 204),
     Fact(
