@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from adjourn.client import Client
 from adjourn.errors import InvalidRequest
 from adjourn.metadata.model import Reference
 from adjourn.pipeline.call import Request
+from adjourn.pipeline.code import resolve
 from adjourn.service import Service
 
 nested: list[Any] = []
@@ -52,9 +54,20 @@ def test_what_json_can_say_arrives_as_the_annotations_want_it(org: Client, steps
     assert plugins.seen == [], "it was checked, not called"
 
 
-def test_a_function_that_cannot_be_had_here_is_not_asked(
+def test_a_module_that_is_not_here_is_not_asked(org: Client, steps: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another host may have it; who runs it says what is wrong."""
+    monkeypatch.setattr("adjourn.pipeline.enqueue.resolve", partial(_elsewhere, plugins.__name__))
+    assert org.retrieve("asyncoperation", org.enqueue(Request("add", {"a": "x"})))["statecode"] == 0
+
+
+def _elsewhere(known: str, module: str, function: str) -> Any:
+    assert module == known
+    return resolve(f"nowhere_{module.partition('.')[0]}", function)
+
+
+def test_a_function_that_is_gone_is_missed_at_once(
     org: Client, steps: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another host may have it; who runs it says what is wrong."""
     monkeypatch.delattr(plugins, "add")
-    assert org.retrieve("asyncoperation", org.enqueue(Request("add", {"a": "x"})))["statecode"] == 0
+    with pytest.raises(InvalidRequest, match="has no function 'add'"):
+        org.enqueue(Request("add", {"a": 1, "b": 2}))
