@@ -31,8 +31,9 @@ CHUNK_ROWS = 256
 """Rows that are written together: few enough to stay in the processor's cache between being read and being written."""
 FIRST_ROWS = 16
 """The first chunk: it tells how long the rows are. Each may hold some MiB of text."""
-CHUNK_BYTES = 64 * 1024
-"""About as much is written together, and sent together."""
+CHUNK_BYTES = 128 * 1024
+"""About as much is written together, and sent together: to hand it over costs some 20 µs, in half as large pieces a
+twentieth of a page's time."""
 Write = Callable[[Sequence[Row]], int]
 """Writes rows, and tells how many bytes they take."""
 Begin = Callable[[Plan, int | None], Write]
