@@ -16,8 +16,11 @@ from tests.support.machine import Machine
 from adjourn import runtime
 from adjourn.client import Client
 from adjourn.jobs import postponed
+from adjourn.pipeline.call import Call
 from adjourn.service import Service
 from adjourn.store.contract import Store
+from adjourn.worker import due
+from adjourn.worker.supervisor import Supervisor
 
 from .conftest import Start
 
@@ -146,6 +149,33 @@ def test_an_old_job_that_is_resumed_starts_at_once_though_claims_are_far_ahead(
     wait(lambda: org.retrieve("asyncoperation", old)["statecode"] == 3, 20)
     waited = (org.retrieve("asyncoperation", old)["startedon"] - began).total_seconds()
     assert waited < 1 * machine.slowness(90)
+
+
+def test_what_a_crowd_waits_for_comes_for_all_of_them_at_once(
+    postgres_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prepared before and committed at the moment; what came by and by would be seen by and by."""
+    monkeypatch.setattr(due, "CROWD_MIN", 50)
+    monkeypatch.setattr(due, "_LEAD_SECONDS", 0.4)  # for a busy machine
+    monkeypatch.setattr(postponed, "BATCH", 1)
+    service = Service(postgres_store)
+    service.register(plugins.__name__)
+    org = service.client(Call(caller=service.administrator()))
+    moment = runtime.now() + timedelta(seconds=1)
+    org.enqueue_many([(plugins.quick.request("x"), {"postpone_until": moment})] * 50)
+    supervisor = Supervisor(service, processes=0)
+    supervisor.start()
+    try:
+        seen: list[int] = []
+        deadline = time.monotonic() + 20
+        while not seen or seen[-1] < 50:
+            assert time.monotonic() < deadline
+            ((number,),) = rows(postgres_store, "SELECT count(*) FROM asyncoperation WHERE statecode = 0")
+            seen.append(number)
+            assert number == 0 or runtime.now() >= moment
+    finally:
+        supervisor.stop()
+    assert set(seen) == {0, 50}
 
 
 def test_due_jobs_are_promoted_in_batches_in_the_order_of_their_moments(
