@@ -16,6 +16,7 @@ from tests.simulation.store import Store
 from tests.simulation.world import make_template
 
 from adjourn import runtime
+from adjourn.errors import TurnExceeded
 from adjourn.jobs.states import Status
 from adjourn.pipeline.call import Call
 from adjourn.service import Service
@@ -94,5 +95,20 @@ def test_a_disk_that_is_full_for_a_moment_fails_no_bulk_delete(
         record = service.client(call).retrieve("asyncoperation", job)
         assert (record["statuscode"], record["friendlymessage"]) == (Status.SUCCEEDED, "1 deleted.")
         assert len(commits) == 4
+
+    played(story)
+
+
+def test_a_store_is_closed_while_another_process_holds_the_turn(
+    played: Callable[[Callable[[Service, Scheduler, Machine], None]], None],
+) -> None:
+    """Found by seed 52: a service that was asked to stop ended with an error, because another one was paused with the turn."""
+
+    def story(service: Service, scheduler: Scheduler, machine: Machine) -> None:
+        store = service.store
+        assert isinstance(store, Store)
+        other = Store(store.path, machine)
+        with pytest.raises(TurnExceeded), store.transaction("a long unit"):
+            other.close()
 
     played(story)

@@ -69,6 +69,7 @@ _FORESEEN = frozenset(
         "an executor died",
         "a group of writes was lost and is run again",
         "the database is in doubt; restart to recover it",
+        "the last outcomes could not be written",  # the disk is full at a stop: whoever finds the worker gone gives its jobs back
     )
 )
 """What the service may say in a loud voice: perils that it has met. Anything else of that kind is a finding."""

@@ -138,7 +138,12 @@ class Writer:
         self._closed = True
         self._queue.put(_STOP, _CLOSE_SECONDS_MAX)
         self._thread.join(_CLOSE_SECONDS_MAX)
-        self._turn.acquire("close", wait_seconds=_CLOSE_SECONDS_MAX)
+        try:
+            self._turn.acquire("close", wait_seconds=_CLOSE_SECONDS_MAX)
+        except Busy as error:
+            # All that was acknowledged is written: who ends is not told of an error, and the connection goes with him.
+            log.warning("the database could not be closed in order", error=error.message)
+            return
         self._connection.close()
         self._turn.release()
 
