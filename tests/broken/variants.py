@@ -275,8 +275,8 @@ VARIANTS = (
         (
             Edit(
                 _STATEMENTS,
-                'f"WHERE statecode = 1 AND postponeuntil IS NOT NULL AND NOT blocked AND postponeuntil <= :now{moment} "',
-                'f"WHERE statecode = 1 AND postponeuntil IS NOT NULL AND postponeuntil <= :now{moment} "',
+                'f"WHERE statecode = 1 AND postponeuntil IS NOT NULL AND NOT blocked AND postponeuntil <= :moment{moment} "',
+                'f"WHERE statecode = 1 AND postponeuntil IS NOT NULL AND postponeuntil <= :moment{moment} "',
             ),
         ),
         60,
