@@ -30,9 +30,10 @@ from tests.proof.crash_long_work import Asked, broken_promises
 from tests.proof.violations import Act, Batch, Effect, Log, Success
 
 from adjourn import Organization, config, runtime
-from adjourn.jobs import explain, queue
+from adjourn.jobs import explain, queue, schedules
 from adjourn.jobs.states import Action
 from adjourn.store import faults
+from adjourn.store.contract import Transaction
 from adjourn.worker.duties import duties
 
 SCENARIOS: dict[str, Callable[[scenarios.Teller], None]] = {
@@ -203,10 +204,17 @@ def _recover(org: Organization) -> None:
         table["rescue"](runtime.now())
         runtime.sleep(0.01)
     config.WORKER_STALE_SECONDS = stale
-    while org.drain(_LATER):
-        pass
+    # What is made then bears that moment, so that it can be told from what was made before the death.
+    store.write(_serve_later)
+    while org.drain():
+        store.write(_serve_later)
     table["sweep_files"](runtime.now())
     table["fold"](runtime.now())
+
+
+def _serve_later(tx: Transaction) -> None:
+    tx.now = _LATER
+    schedules.promote_due(tx)
 
 
 def _held(org: Organization) -> bool:

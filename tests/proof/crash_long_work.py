@@ -7,7 +7,7 @@ that comes last has run everything that can run, with its clock far ahead; then 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -53,14 +53,19 @@ def recurring(tell: Teller) -> None:
 
 def _due(tell: Teller, made: Sequence[UUID], moment: datetime) -> None:
     """Serve the schedules as if it were that moment."""
+    number = tell.tried(kind="due", schedules=[str(schedule) for schedule in made], at=moment_text(moment))
+    tell.store.write(_serve_at(moment))
+    tell.done(number)
+
+
+def _serve_at(moment: datetime) -> Callable[[Transaction], None]:
+    """Runs that are made then bear that moment, by which the checks tell them apart."""
 
     def serve(tx: Transaction) -> None:
         tx.now = moment
         schedules.promote_due(tx)
 
-    number = tell.tried(kind="due", schedules=[str(schedule) for schedule in made], at=moment_text(moment))
-    tell.store.write(serve)
-    tell.done(number)
+    return serve
 
 
 def bulk_delete(tell: Teller) -> None:
@@ -82,7 +87,8 @@ def recurring_bulk_delete(tell: Teller) -> None:
     tell.stage("chunks of runs")
     _order(tell, "daily", _contacts(tell, "daily", _FEW), (), _TWICE)
     tell.org.drain()
-    tell.org.drain(runtime.now() + _DAY)
+    tell.store.write(_serve_at(runtime.now() + _DAY))
+    tell.org.drain()
 
 
 def _contacts(tell: Teller, mark: str, count: int) -> list[UUID]:

@@ -23,6 +23,8 @@ from adjourn.webapi.exchange import JSON
 HEAD_BYTES_MAX = config.URL_CHARACTERS_MAX + 65_536
 """Request line and headers together: the longest address, and room for large tokens."""
 STOP_SECONDS = 10
+CLOSE_SECONDS = 0.5
+"""For the client of an idle connection to answer that it closes."""
 START_SECONDS = 30
 KEEP_ALIVE_SECONDS = 75
 BACKLOG = 2048
@@ -73,6 +75,16 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._watch is not None:
             self._watch.cancel()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """The service ends. A connection without a request closes; over TLS its client need not agree (it may be asleep)."""
+        super().shutdown()
+        if self.transport.is_closing():
+            self.loop.call_later(CLOSE_SECONDS, self._drop)
+
+    def _drop(self) -> None:
+        if self.transport.get_write_buffer_size() == 0:
+            self.transport.abort()
 
     def _look(self) -> None:
         """Close a connection whose client has begun a request and does not go on with it."""
