@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
+import ssl
 import threading
 import time
 
 import httpx
 import pytest
 from tests.support.serving import TOKEN, Serving
+
+from adjourn.webapi.server import STOP_SECONDS
 
 SECONDS_MAX = 20.0
 """STOP_SECONDS of the server, the graces of jobs, and a slow machine."""
@@ -76,6 +80,29 @@ def test_a_client_that_does_not_go_on_does_not_hold_it(sqlite_url: str, sent: by
             began = time.monotonic()
             os.kill(service.pid, signal.SIGTERM)
             assert ended(service, began) == 0
+    finally:
+        if service._process.poll() is None:
+            service.kill()
+
+
+def test_an_idle_client_over_tls_that_is_asleep_does_not_hold_it(sqlite_url: str) -> None:
+    """Clients keep connections for their next request, and do not look at them before it: nobody answers that TLS ends."""
+    service = Serving(sqlite_url, "--processes", "0", "--https", "127.0.0.1:0")
+    found = re.search(r"https://127\.0\.0\.1:(\d+)", service.printed)
+    assert found
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection(("127.0.0.1", int(found[1]))) as connection,
+            trusting.wrap_socket(connection, server_hostname="localhost") as idle,
+        ):
+            idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b"200 OK" in idle.recv(1000)
+            began = time.monotonic()
+            os.kill(service.pid, signal.SIGTERM)
+            assert ended(service, began) == 0
+            assert time.monotonic() - began < STOP_SECONDS / 2
     finally:
         if service._process.poll() is None:
             service.kill()
