@@ -12,7 +12,7 @@ A unit of writing is all or nothing, and durable when the call returns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
@@ -40,6 +40,14 @@ class Space(NamedTuple):
         return self.database + self.log + self.files
 
 
+class RowStream(Protocol):
+    """Rows as they come: an iterator that can be closed before its end."""
+
+    def __iter__(self) -> Iterator[Row]: ...
+    def __next__(self) -> Row: ...
+    def close(self) -> None: ...
+
+
 class Reader(Protocol):
     """One consistent view of the data."""
 
@@ -48,7 +56,7 @@ class Reader(Protocol):
     """The moment of this view: taken once, UTC; every statement in it gets it as a parameter."""
 
     def rows(self, sql: str, parameters: Parameters = ...) -> list[Row]: ...
-    def stream(self, sql: str, parameters: Parameters = ...) -> Generator[Row]:
+    def stream(self, sql: str, parameters: Parameters = ...) -> RowStream:
         """Rows as they come, few of them in memory at a time. To be read to its end or closed, and before that nothing
         else can be asked of this view."""
         ...

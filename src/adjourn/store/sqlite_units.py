@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ import apsw
 
 from adjourn import config, errors, runtime
 from adjourn.errors import Busy, Duplicate, InvalidRequest, TurnExceeded
-from adjourn.store.contract import Dialect, Parameters, Row
+from adjourn.store.contract import Dialect, Parameters, Row, RowStream
 from adjourn.store.files import FileFolder
 
 _NOTHING: Mapping[str, Any] = {}
@@ -34,12 +34,8 @@ class SqliteReader:
     def rows(self, sql: str, parameters: Parameters = _NOTHING) -> list[Row]:
         return self._ask(sql, parameters).fetchall()
 
-    def stream(self, sql: str, parameters: Parameters = _NOTHING) -> Generator[Row]:
-        cursor = self._ask(sql, parameters)
-        try:
-            yield from cursor
-        finally:
-            cursor.close(force=True)
+    def stream(self, sql: str, parameters: Parameters = _NOTHING) -> RowStream:
+        return self._ask(sql, parameters)
 
     def read_file(self, file_id: UUID, first: int = 0, size: int | None = None) -> bytes:
         return self._files.read(file_id, first, size)
@@ -94,9 +90,9 @@ class SqliteTransaction(SqliteReader):
         except apsw.Error as error:
             raise self._explained(error) from error
 
-    def stream(self, sql: str, parameters: Parameters = _NOTHING) -> Generator[Row]:
+    def stream(self, sql: str, parameters: Parameters = _NOTHING) -> RowStream:
         # Read at once: an open statement would be in the way of the unit's own savepoints.
-        yield from self.rows(sql, parameters)
+        return (row for row in self.rows(sql, parameters))
 
     def execute(self, sql: str, parameters: Parameters = _NOTHING) -> int:
         self.check()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -186,6 +187,15 @@ def test_a_long_answer_can_be_streamed(store: Store, letters: Any) -> None:
     with store.read() as reader:
         found = [row[0] for row in reader.stream("SELECT name FROM account ORDER BY accountid")]
     assert found == [str(number) for number in range(3000)]
+
+
+def test_a_stream_is_read_as_far_as_one_likes(store: Store) -> None:
+    """Neither all of its rows nor all of their time is needed; the next view is as good as any."""
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000) SELECT i FROM n"
+    with store.read() as reader, closing(reader.stream(numbers)) as source:
+        assert [next(source)[0] for _ in range(100)] == list(range(1, 101))
+    with store.read() as reader:
+        assert reader.rows("SELECT 1")[0][0] == 1
 
 
 def test_the_number_of_changed_rows_leaves_triggers_out(store: Store) -> None:
