@@ -45,9 +45,10 @@ _PACE, _TOKENS = 1.5, 12
 """As fast as the executors can run it."""
 _LARGE_CHARACTERS, _LARGE_SHARE = 4_300_000, 0.005
 _OPEN = (
-    "SELECT count(*) FROM asyncoperation WHERE statecode IN (0, 2) OR "
-    "(statecode = 1 AND NOT blocked AND postponeuntil < :soon)"
+    "SELECT count(*) FROM asyncoperation WHERE recurrencepattern IS NULL AND "
+    "(statecode IN (0, 2) OR (statecode = 1 AND NOT blocked AND postponeuntil < :soon))"
 )
+"""What has to end; the platform's schedules go on for ever."""
 
 
 class Host:

@@ -173,6 +173,8 @@ class Links:
                 not operator.comparable
                 or not same
                 or (family(other.column) == "D" and other.column.type != term.column.type)
+                # A two options column is of the family of choices, and stored as another type.
+                or (other.column.type is ColumnType.BOOLEAN) != (term.column.type is ColumnType.BOOLEAN)
             ):
                 raise self.names.error(
                     f"'{operator.name}' cannot compare '{term.column.logical}' ({term.column.type}) with column "
