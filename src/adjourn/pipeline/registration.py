@@ -129,6 +129,10 @@ class _Registration:
     def write(self, items: list[Any], *, whole: bool) -> Registered:
         isolated = any(isinstance(item, Message) and item.isolated for item in items)
         assembly = uuid5(NAMESPACE, f"pluginassembly:{self._module}")
+        if not whole and not isolated:
+            # The first use of one function says nothing of the others.
+            found = write.fetch(self._tx, self._catalog.table("pluginassembly"), assembly, {"isolationmode": None})
+            isolated = found is not None and found["isolationmode"] == ISOLATED
         self._put(
             "pluginassembly",
             assembly,
@@ -143,6 +147,11 @@ class _Registration:
         )
         steps = messages = 0
         advice: list[str] = []
+        if whole and isolated and not all(isinstance(item, Message) and item.isolated for item in items):
+            advice.append(
+                f"{self._module}: isolated=True holds for the whole module: each of its jobs starts a process. "
+                "What need not be isolated is quicker in a module of its own."
+            )
         declared: set[UUID] = set()
         for item in items:
             if isinstance(item, Message):

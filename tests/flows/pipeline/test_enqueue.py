@@ -125,3 +125,21 @@ def test_a_message_of_two_modules_is_refused_with_what_to_do(
     org.delete("plugintype", kind)
     steps.register(moved.__name__)
     assert steps.registry.known_message("add").module == moved.__name__
+
+
+def test_the_first_use_of_another_function_does_not_end_the_isolation_of_its_module(
+    org: Client, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed = ModuleType("mixed_plugins")
+    monkeypatch.setattr(elsewhere, "__module__", mixed.__name__)
+    alone, shared = message(elsewhere, name="alone", isolated=True), message(elsewhere, name="shared")
+    monkeypatch.setattr(mixed, "elsewhere", alone, raising=False)
+    monkeypatch.setitem(sys.modules, mixed.__name__, mixed)
+    org.enqueue(alone.request(1, 2))
+    org.enqueue(shared.request(1, 2))
+    (assembly,) = org.retrieve_multiple("pluginassemblies?$select=isolationmode&$filter=name eq 'mixed_plugins'")
+    assert assembly["isolationmode"] == 2
+    assert service.register(mixed.__name__).advice == ()
+    monkeypatch.setattr(mixed, "shared", shared, raising=False)
+    (advice,) = service.register(mixed.__name__).advice
+    assert "isolated=True holds for the whole module" in advice
