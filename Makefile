@@ -19,7 +19,7 @@ help:  ## list the targets
 # The newest Python that will do; a stamp file per set of packages, made anew when pyproject.toml changes.
 $(VENV)/bin/python:
 	@python=""; for candidate in python3.14 python3.13 python3.12 python3.11 python3; do \
-	  if command -v $$candidate >/dev/null 2>&1 && $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+	  if command -v $$candidate >/dev/null 2>&1 && $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	    python=$$candidate; break; fi; done; \
 	if [ -z "$$python" ]; then echo "adjourn needs Python 3.11 or newer (found: $$(python3 --version 2>&1))" >&2; exit 1; fi; \
 	$$python -m venv $(VENV) || { rm -rf $(VENV); echo "$$python cannot make a virtual environment; on Debian: apt install python3-venv" >&2; exit 1; }

@@ -134,8 +134,7 @@ class Service:
         self._count(request.message)
         if request.message == EXECUTE_ASYNC:
             return {"AsyncJobId": self.enqueue([of_execute_async(request)], call)[0]}
-        if request.declared is not None and request.message not in self.registry.cached().messages:
-            self._register(request.declared, call)
+        self._register_first(request, call)
         return self.pipeline.execute(request, call)
 
     def retrieve_multiple(
@@ -245,8 +244,7 @@ class Service:
         if call.read_only is not None:
             raise InvalidRequest(f"'{call.read_only}' is a function and only reads: it may not make jobs.")
         for request, _ in items:
-            if request.declared is not None and request.message not in self.registry.cached().messages:
-                self._register(request.declared, call)
+            self._register_first(request, call)
         snapshot = self.registry.cached()
         if any(request.message not in snapshot.messages and request.message not in MESSAGES for request, _ in items):
             snapshot = self.registry.refresh()
@@ -276,8 +274,16 @@ class Service:
             self.store.write(unit)
         return ids
 
-    def _register(self, declared: Message[..., Any], call: Call) -> None:
-        """Registration by first use (design §9). Functions of `__main__` are registered too, but only drain() runs them."""
+    def _register_first(self, request: Request, call: Call) -> None:
+        """Registration by first use (design §9). Functions of `__main__` are registered too, but only drain() runs them, and
+        they give way to the same message of a module.
+        """
+        declared = request.declared
+        if declared is None:
+            return
+        found = self.registry.cached().messages.get(request.message)
+        if found is not None and (found.module != registration.MAIN_MODULE or declared.__module__ == found.module):
+            return
         registration.register(
             self.pipeline, declared.__module__, [declared], dataclasses.replace(call, caller=self.administrator())
         )

@@ -61,6 +61,19 @@ def test_the_python_sample_runs_in_an_empty_file_and_has_at_most_15_lines(tmp_pa
     assert result.stdout.splitlines()[-1] == "Hello, Ada!"
 
 
+def test_the_function_of_the_sample_moves_into_a_module_of_the_same_database(tmp_path: Path) -> None:
+    sample = blocks("python")[0]
+    (tmp_path / "first.py").write_text(sample)
+    assert "Hello, Ada!" in shell(f"{sys.executable} first.py", tmp_path)
+    (tmp_path / "yourmodule.py").write_text(sample.partition("with ")[0])
+    (command,) = re.findall(r"^`(PYTHONPATH=\. \.venv/bin/adjourn serve .*)`$", README, re.MULTILINE)
+    assert "--plugins yourmodule" in command
+    database = re.search(r"--database \S+", command)
+    assert database is not None
+    out = shell(f"PYTHONPATH=. .venv/bin/adjourn register yourmodule {database[0]}", tmp_path)
+    assert "1 messages registered" in out
+
+
 def test_the_step_sample_registers(tmp_path: Path) -> None:
     (tmp_path / "switchboard.py").write_text("import adjourn\n" + blocks("python")[1])
     out = shell(".venv/bin/adjourn register switchboard --database sqlite:///x.db", tmp_path, PYTHONPATH=".")

@@ -186,7 +186,10 @@ _action("resume", "Make a suspended job ready.", lambda: {"statecode": 0, "statu
 @click.argument("until", type=Moment())
 @database_option
 def postpone(job: UUID, until: datetime, database: str) -> None:
-    """Hold a job back until UNTIL (UTC), e.g. 2030-01-01T06:00:00Z or '2030-01-01 06:00'."""
+    """Hold a job back until a moment.
+
+    UNTIL is in UTC, such as 2030-01-01T06:00:00Z or '2030-01-01 06:00'.
+    """
     with _opened(database) as (service, call):
         values = {"postponeuntil": until}
         service.execute(Request("Update", {"Target": Record("asyncoperation", job, values)}), call)

@@ -22,7 +22,10 @@ from adjourn.service import parse_query
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @database_option
 def query(text: str, language: str, explain: bool, as_json: bool, database: str) -> None:
-    """Ask TEXT, e.g. 'asyncoperations?$select=name,statuscode&$top=5', or FetchXML ('-' reads standard input)."""
+    """Ask a question in OData or FetchXML.
+
+    TEXT is such as 'asyncoperations?$select=name,statuscode&$top=5'; '-' reads standard input.
+    """
     if text == "-":
         text = sys.stdin.read()
     if (language == "fetchxml") != text.lstrip().startswith("<"):

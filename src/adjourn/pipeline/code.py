@@ -40,6 +40,10 @@ def resolve(module: str, function: str) -> Any:
     found: Any = imported
     for part in function.split("."):
         found = getattr(found, part, None)
+    if found is None and module == _PROGRAM:
+        raise InvalidRequest(
+            f"'{function}' is a function of a script (__main__), which no other process can import: put it into a module."
+        )
     if found is None:
         raise InvalidRequest(f"Module '{module}' has no function '{function}'.{nearest(function, vars(imported))}")
     if not is_marked(found):

@@ -38,7 +38,7 @@ from adjourn.pipeline.registry import (
 from adjourn.pipeline.step_rules import IMAGE_SOURCES
 from adjourn.query import write
 from adjourn.query.security import PLATFORM
-from adjourn.query.tree import Attribute, Condition, Filter, Query
+from adjourn.query.tree import Attribute, Condition, Filter, Link, Query
 from adjourn.store.contract import Transaction
 
 NAMESPACE = UUID("6b0f4c1e-0d3a-5b7e-9c55-ad10a0000001")
@@ -129,6 +129,10 @@ class _Registration:
     def write(self, items: list[Any], *, whole: bool) -> Registered:
         isolated = any(isinstance(item, Message) and item.isolated for item in items)
         assembly = uuid5(NAMESPACE, f"pluginassembly:{self._module}")
+        if not whole and not isolated:
+            # The first use of one function says nothing of the others.
+            found = write.fetch(self._tx, self._catalog.table("pluginassembly"), assembly, {"isolationmode": None})
+            isolated = found is not None and found["isolationmode"] == ISOLATED
         self._put(
             "pluginassembly",
             assembly,
@@ -143,6 +147,11 @@ class _Registration:
         )
         steps = messages = 0
         advice: list[str] = []
+        if whole and isolated and not all(isinstance(item, Message) and item.isolated for item in items):
+            advice.append(
+                f"{self._module}: isolated=True holds for the whole module: each of its jobs starts a process. "
+                "What need not be isolated is quicker in a module of its own."
+            )
         declared: set[UUID] = set()
         for item in items:
             if isinstance(item, Message):
@@ -165,9 +174,7 @@ class _Registration:
             raise InvalidRequest(f"'{item.name}' is a message of the platform; choose another name for {item!r}.")
         function = item.handler.__qualname__
         kind = uuid5(NAMESPACE, f"plugintype:{self._module}:{function}")
-        owner = self._other_owner(item.name, kind)
-        if owner is not None:
-            raise InvalidRequest(f"Message '{item.name}' is registered by {owner} already; choose another name.")
+        self._take_over(item.name, kind)
         self._put(
             "sdkmessage",
             message_id(item.name),
@@ -179,15 +186,24 @@ class _Registration:
                 write_filter(self._tx, self._catalog, item.name, table)
         self._put("plugintype", kind, _type_values(item.name, self._module, function, assembly))
 
-    def _other_owner(self, name: str, kind: UUID) -> str | None:
+    def _take_over(self, name: str, kind: UUID) -> None:
+        """See to it that no other function has the message. A script's gives way to a module's: it has been moved there."""
         query = Query(
             "plugintype",
-            (Attribute("plugintypeid"), Attribute("assemblyname"), Attribute("typename")),
+            (Attribute("plugintypeid"), Attribute("typename")),
             filter=Filter("and", (Condition("name", "eq", (name,)), Condition("plugintypeid", "ne", (kind,)))),
+            links=(Link("pluginassembly", "pluginassemblyid", "pluginassemblyid", "a", "inner", (Attribute("name"),)),),
             language="fetchxml",
         )
-        rows = ask(self._tx, self._catalog, query)
-        return f"{rows[0]['assemblyname']}.{rows[0]['typename']}" if rows else None
+        for row in ask(self._tx, self._catalog, query):
+            if row["a.name"] != MAIN_MODULE or self._module == MAIN_MODULE:
+                raise InvalidRequest(
+                    f"Message '{name}' is registered by {row['a.name']}.{row['typename']} already; choose another name. "
+                    f"If that function is gone, delete its registration first: DELETE plugintypes({row['plugintypeid']})."
+                )
+            self._pipeline.execute(
+                Request("Delete", {"Target": Reference("plugintype", row["plugintypeid"])}), self._call
+            )
 
     def _step(self, item: Any, declaration: StepDeclaration, assembly: UUID) -> UUID:
         if declaration.message not in STEP_MESSAGES and not write.exists(

@@ -68,9 +68,17 @@ class Pool:
         self._stopping = True
 
     def close(self) -> tuple[list[Running], list[ExecutorProcess]]:
-        """What has not let go, and the processes, which are the caller's to close."""
+        """What has not let go, and the processes, which are the caller's to close.
+
+        It is taken away from them first: that they end now is no crash of theirs, and counts for no job.
+        """
         executors = self.executors()
-        return [running for executor in executors for running in executor.running.values()], executors
+        left: list[Running] = []
+        for executor in executors:
+            with self._guard:
+                left += executor.running.values()
+                executor.running.clear()
+        return left, executors
 
     def executors(self) -> list[ExecutorProcess]:
         """All that there are now."""

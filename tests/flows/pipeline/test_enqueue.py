@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
+from types import ModuleType
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +19,7 @@ from adjourn.errors import InvalidRequest
 from adjourn.metadata.model import Reference
 from adjourn.pipeline.call import Request
 from adjourn.pipeline.code import resolve
+from adjourn.pipeline.declare import message
 from adjourn.service import Service
 
 nested: list[Any] = []
@@ -71,3 +74,72 @@ def test_a_function_that_is_gone_is_missed_at_once(
     monkeypatch.delattr(plugins, "add")
     with pytest.raises(InvalidRequest, match="has no function 'add'"):
         org.enqueue(Request("add", {"a": 1, "b": 2}))
+
+
+def elsewhere(a: int, b: int) -> int:
+    return a + b
+
+
+@pytest.fixture
+def of_script(org: Client, monkeypatch: pytest.MonkeyPatch) -> UUID:
+    """A job of the message `add`, made by a script that has ended."""
+    with monkeypatch.context() as script:
+        script.setattr(elsewhere, "__module__", "__main__")
+        add = message(elsewhere, name="add")
+        script.setattr(sys.modules["__main__"], "elsewhere", add, raising=False)
+        return org.enqueue(add.request(1, 2))
+
+
+def test_a_function_that_moves_from_a_script_into_a_module_takes_its_message_along(
+    org: Client, service: Service, of_script: UUID
+) -> None:
+    """The README's way: tried in a script first, then put where `serve --plugins` finds it. Jobs that wait go with it."""
+    service.registry.cached().cached.clear()  # as in another process
+    with pytest.raises(InvalidRequest, match=r"'elsewhere' is a function of a script \(__main__\)"):
+        org.enqueue(Request("add", {"a": 1, "b": 2}))
+    service.register(plugins.__name__)
+    assert service.registry.known_message("add").module == plugins.__name__
+    assert org.retrieve("asyncoperation", of_script)["statecode"] == 0
+
+
+def test_the_first_use_of_a_module_takes_the_message_of_a_script(
+    org: Client, service: Service, of_script: UUID
+) -> None:
+    org.enqueue(plugins.add.request(1, 2))
+    assert service.registry.known_message("add").module == plugins.__name__
+
+
+def test_a_message_of_two_modules_is_refused_with_what_to_do(
+    org: Client, steps: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = ModuleType("moved_plugins")
+    monkeypatch.setattr(elsewhere, "__module__", moved.__name__)
+    monkeypatch.setattr(moved, "add", message(elsewhere, name="add"), raising=False)
+    monkeypatch.setitem(sys.modules, moved.__name__, moved)
+    with pytest.raises(InvalidRequest) as caught:
+        steps.register(moved.__name__)
+    kind = org.retrieve_multiple("plugintypes?$filter=name eq 'add'")[0].id
+    assert f"registered by {plugins.__name__}.add already" in caught.value.message
+    assert f"DELETE plugintypes({kind})" in caught.value.message
+    assert kind is not None
+    org.delete("plugintype", kind)
+    steps.register(moved.__name__)
+    assert steps.registry.known_message("add").module == moved.__name__
+
+
+def test_the_first_use_of_another_function_does_not_end_the_isolation_of_its_module(
+    org: Client, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed = ModuleType("mixed_plugins")
+    monkeypatch.setattr(elsewhere, "__module__", mixed.__name__)
+    alone, shared = message(elsewhere, name="alone", isolated=True), message(elsewhere, name="shared")
+    monkeypatch.setattr(mixed, "elsewhere", alone, raising=False)
+    monkeypatch.setitem(sys.modules, mixed.__name__, mixed)
+    org.enqueue(alone.request(1, 2))
+    org.enqueue(shared.request(1, 2))
+    (assembly,) = org.retrieve_multiple("pluginassemblies?$select=isolationmode&$filter=name eq 'mixed_plugins'")
+    assert assembly["isolationmode"] == 2
+    assert service.register(mixed.__name__).advice == ()
+    monkeypatch.setattr(mixed, "shared", shared, raising=False)
+    (advice,) = service.register(mixed.__name__).advice
+    assert "isolated=True holds for the whole module" in advice

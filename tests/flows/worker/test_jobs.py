@@ -152,6 +152,23 @@ def test_stopping_gives_jobs_back(service: Service, org: Client, start: Start, m
     assert (found["statecode"], found["statuscode"]) == (0, 0)
 
 
+def test_a_worker_that_is_stopped_counts_for_no_death_of_its_jobs(
+    org: Client, store: Store, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a job that knows no checkpoint would have failed with the third restart of its host."""
+    monkeypatch.setattr("adjourn.worker.supervisor._STOP_SECONDS", 0.2)
+    job = org.enqueue(plugins.sleepy.request(60))
+    for times in range(1, config.CRASHES_MAX + 1):
+        supervisor = start(concurrency=2)
+        until(org, job, lambda found: found["statuscode"] == 20)
+        supervisor.stop()
+        found = org.retrieve("asyncoperation", job)
+        assert (found["statecode"], found["statuscode"]) == (0, 0)
+        with store.read() as reader:
+            told = [entry.detail for entry in explain.story(reader, job)]
+        assert told == ["its worker was stopped"] * times
+
+
 def test_an_idle_worker_stops_at_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its loops are woken; they do not sleep on until they would look again."""
     monkeypatch.setattr(config, "POLL_SECONDS", 20)
