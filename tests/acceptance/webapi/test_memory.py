@@ -195,6 +195,34 @@ def test_an_answer_that_nobody_takes_gives_up_its_connection(
     assert received < 4 * MIB, "the rest was not sent once it was too late"
 
 
+def test_an_answer_that_nobody_takes_is_not_kept_by_a_request_behind_it(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that does not go on closes the connection, which waits for what is not taken: both limits are to hold."""
+    monkeypatch.setattr(server, "SILENCE_SECONDS_MAX", 0.5)
+    monkeypatch.setattr(server, "WATCH_SECONDS", 0.1)
+    running = server.run(create_app(Service(sqlite_store), TOKEN), "127.0.0.1", 0)
+    connections = running._server.server_state.connections
+    try:
+        with client(running.port, TOKEN) as http:
+            parts = [{"@odata.type": "Microsoft.Dynamics.CRM.account", "name": "x", "description": "y" * 2000}] * 1000
+            for _ in range(3):
+                http.post("accounts/Microsoft.Dynamics.CRM.CreateMultiple", json={"Targets": parts}).raise_for_status()
+        question = "GET /api/data/v9.2/accounts?$select=description HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect(("127.0.0.1", running.port))
+            connection.sendall(f"{question}{TOKEN}\r\n\r\nG".encode())
+            time.sleep(0.3)
+            assert len(connections) == 1
+            deadline = time.monotonic() + 10
+            while connections:
+                assert time.monotonic() < deadline, "the connection goes on"
+                time.sleep(0.05)
+    finally:
+        running.stop()
+
+
 @pytest.fixture
 def long_descriptions(http: httpx.Client) -> httpx.Client:
     for _ in range(20):
