@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from adjourn import config, runtime
-from adjourn.errors import AdjournError
+from adjourn.errors import AdjournError, TooLarge
 from adjourn.jobs.model import ClaimedJob, Outcome
 from adjourn.metadata.catalog import load
 from adjourn.operations.task import Task
@@ -257,7 +257,13 @@ class ExecutorProcess:
             if not isinstance(error, AdjournError):
                 log.exception("a handler's call met an internal error", job=ask.job, method=ask.method)
             answer = Answer(ask.call, None, protocol.error_fields(error))
-        self._send(answer)
+        try:
+            self._send(answer)
+        except ValueError as error:  # longer than a frame may be: the handler would wait for it until its time is up
+            refused = TooLarge(
+                f"What the handler asked for is too long to be handed to it ({error}). Ask for less at a time."
+            )
+            self._send(Answer(ask.call, None, protocol.error_fields(refused)))
 
 
 def _frames(work: Sequence[Work]) -> Iterator[list[Work]]:

@@ -83,6 +83,17 @@ def test_a_job_that_cannot_be_sent_fails_and_leaves_its_slot(
     assert completed(org, org.enqueue(plugins.quick.request("it")))["friendlymessage"] == "did it"
 
 
+def test_a_handler_that_asks_for_too_much_is_told(org: Client, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "FRAME_BYTES_MAX", 40_000)
+    for _ in range(30):
+        org.create("contact", {"lastname": "x", "description": "y" * 2000})
+    start()
+    for _ in range(6):  # more than there are slots: none of them is lost
+        done = completed(org, org.enqueue(plugins.reads_contacts.request()))
+        assert done["statuscode"] == 31, done["friendlymessage"]
+        assert "Ask for less" in done["friendlymessage"]
+
+
 @pytest.mark.requirement("M63")
 def test_a_retry_is_counted_and_ends_after_four_runs(org: Client, supervisor: Supervisor) -> None:
     done = completed(org, org.enqueue(plugins.retries.request(2)))
