@@ -104,3 +104,8 @@ def first(context: Context, org: Client) -> None:
 def second(context: Context) -> None:
     if context.target["name"] == "fail":
         raise ValueError("it failed on purpose")
+
+
+@adjourn.message
+def reads_contacts(org: adjourn.Organization) -> str:
+    return str(len(org.retrieve_multiple("contacts?$select=description")))

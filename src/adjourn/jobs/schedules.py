@@ -32,6 +32,8 @@ from adjourn.store.contract import Reader, Row, Transaction
 
 RUNS_BATCH = 200
 """Runs made in one unit, so that it holds the writer for some ten milliseconds, however many schedules are due."""
+DATA_CHARACTERS_MAX = 8 * 1024 * 1024
+"""Of the data of the runs made in one unit, or those of one run: each is in memory, and written again for the run."""
 UPCOMING_MAX = 1_000
 
 
@@ -85,7 +87,10 @@ def _serve(tx: Transaction, found: Sequence[Row], moment: datetime) -> int:
     runs: list[NewJob] = []
     moved: list[tuple[int, str]] = []
     ended: list[dict[str, Any]] = []
+    size = 0
     for row in taken:
+        if size > DATA_CHARACTERS_MAX:
+            break  # they are still due when this unit has ended
         sequence = row[0]
         try:
             run, following = _run_of(tx, row, moment)
@@ -94,6 +99,7 @@ def _serve(tx: Transaction, found: Sequence[Row], moment: datetime) -> int:
             ended.append(_ended(sequence, Status.FAILED, error.signed, f"It can make no more runs: {error.message}"))
             continue
         runs.append(run)
+        size += len(run.data or "")
         if following is None:
             ended.append(_ended(sequence, Status.SUCCEEDED, None, "Its recurrence has ended."))
         else:
@@ -107,7 +113,7 @@ def _serve(tx: Transaction, found: Sequence[Row], moment: datetime) -> int:
     for end in ended:
         tx.execute(sql.end, {**changed, **end})
     faults.point("schedules moved")
-    return len(taken)
+    return len(moved) + len(ended)
 
 
 def _run_of(tx: Transaction, row: Row, moment: datetime) -> tuple[NewJob, datetime | None]:

@@ -229,11 +229,12 @@ class Edge:
         """Send an answer that is complete. A long one counts among what is unsent, as those in pieces do."""
         held = 0
         if answer.stream is None and answer.length > PIECE_BYTES:
-            if request.method == "GET" and not sending.unsent().take(answer.length):
+            refusable = request.method == "GET" or answer.reading
+            if refusable and not sending.unsent().take(answer.length):
                 answer = self._refused(no_room(), request)
             else:
                 held = answer.length
-                if request.method != "GET":
+                if not refusable:
                     sending.unsent().hold(held)  # what was changed must be told
         try:
             await sending.send(answer, wire, _ODATA, close=answer.status in (413, 415))

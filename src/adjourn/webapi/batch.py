@@ -63,7 +63,15 @@ def run(exchange: Exchange, service: Service, caller_of: CallerOf) -> Answer:
             break
     pieces.append(f"--{name}--\r\n".encode())
     operations = sum(len(part.requests) if isinstance(part, ChangeSet) else 1 for part in parts)
-    return Answer(status, b"".join(pieces), (), f"multipart/mixed; boundary={name}", operations=operations)
+    return Answer(
+        status,
+        b"",
+        (),
+        f"multipart/mixed; boundary={name}",
+        rest=tuple(pieces),
+        operations=operations,
+        reading=all(isinstance(part, PartRequest) and part.method == "GET" for part in parts),
+    )
 
 
 def _made(part: PartRequest, exchange: Exchange, service: Service, caller_of: CallerOf) -> Answer:

@@ -81,6 +81,7 @@ class Answer:
     rest: what follows `body`, in pieces, so that a long answer is never copied into one text.
     lasting: the same request has the same answer until something is committed.
     operations: how many requests it answers, for service protection.
+    reading: nothing was changed by a request that might have, so that it may be refused when it is there.
     stream: what is read while it is sent, instead of a body.
     outlet: what sends it: it has begun already. Then there is no body here.
     taker: who takes the request's body first, if the exchange says that it is still arriving.
@@ -93,6 +94,7 @@ class Answer:
     rest: tuple[bytes | bytearray, ...] = ()
     lasting: bool = False
     operations: int = 1
+    reading: bool = False
     stream: Stream | None = None
     outlet: Outlet | None = None
     taker: Taker | None = None

@@ -16,6 +16,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+import anyio
 from starlette.types import Receive, Send
 
 from adjourn import runtime
@@ -29,6 +30,8 @@ UNSENT_TOGETHER_BYTES_MAX = 256 * 1024 * 1024
 """Of all answers of one event loop."""
 ROOM_SECONDS_MAX = 5.0
 """How long the writing of one answer may wait for room, in all: its view of the data is open meanwhile."""
+TAKING_SECONDS_MAX = 600.0
+"""How long a client may take over an answer that lies in memory."""
 _LOOK_SECONDS = 0.05
 """How often a thread that waits looks whether others have left room."""
 
@@ -183,23 +186,27 @@ class Outlet:
     async def _sending(self, head: Headed) -> None:
         watch = Watch(self._receive, self.abandon)
         try:
-            await self._send({"type": "http.response.start", "status": head.status, "headers": self._opening(head)})
-            while not self._over:
-                await self._arrived.wait()
-                self._arrived.clear()
-                with self._guard:
-                    pieces, self._pieces, complete = self._pieces, [], self._complete
-                for number, piece in enumerate(pieces, 1):
-                    if self._over:
-                        return
-                    last = complete and number == len(pieces)
-                    await self._send({"type": "http.response.body", "body": piece, "more_body": not last})
-                    self._sent(len(piece))
-                if complete:
-                    return
+            with anyio.move_on_after(TAKING_SECONDS_MAX):
+                await self._send_all(head)
         finally:
             watch.stop()
             self.abandon()
+
+    async def _send_all(self, head: Headed) -> None:
+        await self._send({"type": "http.response.start", "status": head.status, "headers": self._opening(head)})
+        while not self._over:
+            await self._arrived.wait()
+            self._arrived.clear()
+            with self._guard:
+                pieces, self._pieces, complete = self._pieces, [], self._complete
+            for number, piece in enumerate(pieces, 1):
+                if self._over:
+                    return
+                last = complete and number == len(pieces)
+                await self._send({"type": "http.response.body", "body": piece, "more_body": not last})
+                self._sent(len(piece))
+            if complete:
+                return
 
     def _sent(self, size: int) -> None:
         with self._guard:

@@ -13,6 +13,7 @@ from anyio.lowlevel import RunVar
 from starlette.types import Receive, Send
 
 from adjourn.errors import AdjournError
+from adjourn.webapi import outlet
 from adjourn.webapi.exchange import Answer, Stream
 from adjourn.webapi.outlet import Unsent, Watch
 
@@ -40,10 +41,24 @@ async def send(answer: Answer, wire: Wire, more: tuple[tuple[str, str], ...] = (
     await wire.send({"type": "http.response.start", "status": answer.status, "headers": raw(headers)})
     if answer.stream is not None and not await _read_out(answer.stream, wire):
         return
+    if answer.stream is None and answer.length > outlet.PIECE_BYTES:
+        with anyio.move_on_after(outlet.TAKING_SECONDS_MAX):
+            await _send_slices(answer.pieces, wire)
+            await wire.send({"type": "http.response.body", "body": b""})
+        return
     *before, last = answer.pieces
     for piece in before:
         await wire.send({"type": "http.response.body", "body": piece, "more_body": True})
     await wire.send({"type": "http.response.body", "body": last})
+
+
+async def _send_slices(pieces: Iterable[bytes | bytearray], wire: Wire) -> None:
+    """The server keeps all that it is given, and says only at the next piece that it is not taken."""
+    for piece in pieces:
+        view = memoryview(piece)
+        for start in range(0, len(view), outlet.PIECE_BYTES):
+            part = view[start : start + outlet.PIECE_BYTES]
+            await wire.send({"type": "http.response.body", "body": part, "more_body": True})
 
 
 async def _read_out(stream: Stream, wire: Wire) -> bool:
@@ -53,7 +68,7 @@ async def _read_out(stream: Stream, wire: Wire) -> bool:
     try:
         # In a thread: each piece is read from the store as the one before it is on its way.
         while (part := await anyio.to_thread.run_sync(next, stream.pieces, None)) is not None:
-            await wire.send({"type": "http.response.body", "body": part, "more_body": True})
+            await _send_slices((part,), wire)
             if left.is_set():
                 log.info("a client left before it had its file")
                 return False

@@ -92,8 +92,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._waiting_since is not None and (
             now - self._waiting_since > SILENCE_SECONDS_MAX or now - self._began > REQUEST_SECONDS_MAX
         ):
-            self.transport.close()
-            return
+            self.transport.close()  # it lives on as long as the answer before is not taken, so it is looked at further
         if self._stalled is not None and self._stalled.too_long(now, self.transport.get_write_buffer_size()):
             self.transport.abort()  # closing would wait for what is not taken
             return

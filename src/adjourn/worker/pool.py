@@ -172,7 +172,15 @@ class Pool:
         self._end_idle(executor)
 
     def _run(self, executor: ExecutorProcess, batch: Mapping[str, Running]) -> None:
-        executor.run(batch)
+        try:
+            executor.run(batch)
+        except Exception as error:  # what cannot be sent must not hold its slots for ever
+            log.exception("jobs could not be handed to an executor", jobs=list(batch))
+            left = [found for job_id in batch if (found := executor.running.pop(job_id, None)) is not None]
+            self._settling.ended([(running, 0.0, handlers.failure(error)) for running in left])
+            if self.is_alone(executor):
+                self._end_idle(executor)
+            return
         if executor.dead:
             # It died between the choice and the sending: its reader may have looked before the batch was there.
             self._died(executor)

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from adjourn import config, runtime
-from adjourn.errors import AdjournError
+from adjourn.errors import AdjournError, TooLarge
 from adjourn.jobs.model import ClaimedJob, Outcome
 from adjourn.metadata.catalog import load
 from adjourn.operations.task import Task
@@ -28,6 +28,8 @@ from adjourn.worker.protocol import Answer, Ask, Channel, Done, Interrupt, Metad
 log = structlog.get_logger("adjourn.worker")
 _END_SECONDS = 0.1
 """Between the end of its socket and that of the process, if it dies."""
+_FRAME_CHARACTERS_MAX = 16 * 1024 * 1024
+"""Of the texts of jobs that are sent down together; one that is longer goes alone."""
 
 
 @dataclass(slots=True)
@@ -132,7 +134,8 @@ class ExecutorProcess:
                     self._job_seconds_max,
                 )
             )
-        self._send(Run(work))
+        for some in _frames(work):
+            self._send(Run(some))
 
     def _tell_metadata(self) -> None:
         snapshot = self._service.registry.cached()
@@ -254,7 +257,28 @@ class ExecutorProcess:
             if not isinstance(error, AdjournError):
                 log.exception("a handler's call met an internal error", job=ask.job, method=ask.method)
             answer = Answer(ask.call, None, protocol.error_fields(error))
-        self._send(answer)
+        try:
+            self._send(answer)
+        except ValueError as error:  # longer than a frame may be: the handler would wait for it until its time is up
+            refused = TooLarge(
+                f"What the handler asked for is too long to be handed to it ({error}). Ask for less at a time."
+            )
+            self._send(Answer(ask.call, None, protocol.error_fields(refused)))
+
+
+def _frames(work: Sequence[Work]) -> Iterator[list[Work]]:
+    """Jobs as they are sent together: a batch of long ones would be longer than a frame may be."""
+    some: list[Work] = []
+    size = 0
+    for one in work:
+        length = len(one.text or "") + len(one.cursor or "")
+        if some and size + length > _FRAME_CHARACTERS_MAX:
+            yield some
+            some, size = [], 0
+        some.append(one)
+        size += length
+    if some:
+        yield some
 
 
 def _more(before: int | None, asked: int) -> bool:

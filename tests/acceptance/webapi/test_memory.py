@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -21,7 +22,7 @@ from tests.support.serving import Serving
 from adjourn.query import result
 from adjourn.service import Service
 from adjourn.store.contract import Store
-from adjourn.webapi import bodies, envelope, server
+from adjourn.webapi import bodies, envelope, outlet, server
 from adjourn.webapi.app import create_app
 
 from .conftest import TOKEN, Start
@@ -193,6 +194,103 @@ def test_an_answer_that_nobody_takes_gives_up_its_connection(
         except ConnectionResetError:
             pass
     assert received < 4 * MIB, "the rest was not sent once it was too late"
+
+
+def test_an_answer_that_nobody_takes_is_not_kept_by_a_request_behind_it(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that does not go on closes the connection, which waits for what is not taken: both limits are to hold."""
+    monkeypatch.setattr(server, "SILENCE_SECONDS_MAX", 0.5)
+    monkeypatch.setattr(server, "WATCH_SECONDS", 0.1)
+    running = server.run(create_app(Service(sqlite_store), TOKEN), "127.0.0.1", 0)
+    connections = running._server.server_state.connections
+    try:
+        with client(running.port, TOKEN) as http:
+            parts = [{"@odata.type": "Microsoft.Dynamics.CRM.account", "name": "x", "description": "y" * 2000}] * 1000
+            for _ in range(3):
+                http.post("accounts/Microsoft.Dynamics.CRM.CreateMultiple", json={"Targets": parts}).raise_for_status()
+        question = "GET /api/data/v9.2/accounts?$select=description HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect(("127.0.0.1", running.port))
+            connection.sendall(f"{question}{TOKEN}\r\n\r\nG".encode())
+            time.sleep(0.3)
+            assert len(connections) == 1
+            deadline = time.monotonic() + 10
+            while connections:
+                assert time.monotonic() < deadline, "the connection goes on"
+                time.sleep(0.05)
+    finally:
+        running.stop()
+
+
+def batch_of(*parts: str) -> bytes:
+    """A whole request."""
+    made = (
+        "".join(f"--b\r\nContent-Type: application/http\r\n\r\n{part} HTTP/1.1\r\n\r\n\r\n" for part in parts)
+        + "--b--\r\n"
+    )
+    return (
+        f"POST /api/data/v9.2/$batch HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+        f"Content-Type: multipart/mixed; boundary=b\r\nContent-Length: {len(made)}\r\n\r\n{made}"
+    ).encode()
+
+
+@pytest.fixture
+def six_megabytes(sqlite_store: Store, serve: Start) -> httpx.Client:
+    http = serve(Service(sqlite_store))
+    parts = [{"@odata.type": "Microsoft.Dynamics.CRM.account", "name": "x", "description": "y" * 2000}] * 1000
+    for _ in range(3):
+        http.post("accounts/Microsoft.Dynamics.CRM.CreateMultiple", json={"Targets": parts}).raise_for_status()
+    return http
+
+
+ALL = "accounts?$select=description"
+
+
+def test_answers_of_batches_that_nobody_takes_count_among_all(
+    six_megabytes: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outlet, "UNSENT_TOGETHER_BYTES_MAX", 16 * MIB)
+    read = batch_of(*[f"GET {ALL}"] * 2)
+    with socket.socket() as silent:
+        silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        silent.connect(("127.0.0.1", six_megabytes.base_url.port or 0))
+        silent.sendall(read)
+        time.sleep(1)
+        other = Sender(six_megabytes, read)
+        assert other.answer().startswith(b"HTTP/1.1 503")
+        other.connection.close()
+        changed = Sender(six_megabytes, batch_of(*[f"GET {ALL}"] * 2, f"DELETE accounts({uuid4()})"))
+        assert not changed.answer().startswith(b"HTTP/1.1 503"), "what may have changed something is told"
+        changed.connection.close()
+    time.sleep(0.5)
+    free = Sender(six_megabytes, read)
+    assert free.answer().startswith(b"HTTP/1.1 200")
+    free.connection.close()
+
+
+@pytest.mark.parametrize("asked", ["page", "batch"])
+def test_an_answer_that_is_taken_without_end_is_cut(
+    six_megabytes: httpx.Client, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    monkeypatch.setattr(outlet, "TAKING_SECONDS_MAX", 1.0)
+    page = f"GET /api/data/v9.2/{ALL} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+    received = 0
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(("127.0.0.1", six_megabytes.base_url.port or 0))
+        slow.sendall(page.encode() if asked == "page" else batch_of(*[f"GET {ALL}"] * 2))
+        slow.settimeout(10)
+        until = time.monotonic() + 2.5
+        try:
+            while piece := slow.recv(4096 if time.monotonic() < until else MIB):
+                received += len(piece)
+                time.sleep(0.01 if time.monotonic() < until else 0)
+        except ConnectionResetError:
+            pass
+    whole = len(six_megabytes.get(ALL).content) * (1 if asked == "page" else 2)
+    assert received < whole
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -245,12 +246,15 @@ def test_long_answers_that_are_sent_as_a_whole_need_room_too(
     http: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outlet, "UNSENT_TOGETHER_BYTES_MAX", 300 * KIB)
-    part = f"--b\r\nContent-Type: application/http\r\n\r\nGET {PAGE}&$top=20 HTTP/1.1\r\n\r\n\r\n--b--\r\n"
+    read = f"--b\r\nContent-Type: application/http\r\n\r\nGET {PAGE}&$top=20 HTTP/1.1\r\n\r\n\r\n"
+    write = f"--b\r\nContent-Type: application/http\r\n\r\nDELETE accounts({uuid4()}) HTTP/1.1\r\n\r\n\r\n"
+    form = {"Content-Type": "multipart/mixed; boundary=b"}
     with closing(Reader(http, PAGE)) as reader:
         assert reader.first().startswith(b"HTTP/1.1 200")
         time.sleep(0.3)
         assert http.get("$metadata").status_code == 503
-        answer = http.post("$batch", content=part, headers={"Content-Type": "multipart/mixed; boundary=b"})
+        assert http.post("$batch", content=f"{read}--b--\r\n", headers=form).status_code == 503
+        answer = http.post("$batch", content=f"{read}{write}--b--\r\n", headers=form)
         assert "HTTP/1.1 200" in answer.text, "whatever has been done is told"
     assert eventually(lambda: http.get("$metadata").status_code == 200)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -43,6 +44,15 @@ def due(jobs: Any, schedule: UUID) -> datetime:
 
 def change(jobs: Any, schedule: UUID, pattern: str | None) -> None:
     jobs.unit(lambda tx: schedules.change(tx, schedule, pattern, by=ADMIN))
+
+
+def test_runs_with_much_data_are_made_in_units_of_their_own(jobs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedules, "DATA_CHARACTERS_MAX", 1000)
+    long = json.dumps({"name": "x" * 800})
+    found = [add(jobs, recurrence_start=jobs.now + HOUR, data=long) for _ in range(5)]
+    jobs.now += HOUR
+    assert [made(jobs) for _ in range(4)] == [2, 2, 1, 0]
+    assert [len(runs_of(jobs, schedule)) for schedule in found] == [1] * 5
 
 
 def test_a_due_schedule_makes_one_run_and_moves_on(jobs: Any) -> None:

@@ -21,6 +21,7 @@ from adjourn.pipeline.call import Call
 from adjourn.pipeline.customization import customize
 from adjourn.service import Service
 from adjourn.store.contract import Store
+from adjourn.worker import process, protocol
 from adjourn.worker.supervisor import Supervisor
 
 from .conftest import Start, completed, until
@@ -60,6 +61,37 @@ def test_arguments_are_checked_where_they_are_used_too(org: Client, store: Store
     done = completed(org, job)
     assert done["statuscode"] == 31
     assert "seconds" in done["friendlymessage"]
+
+
+def test_jobs_whose_data_are_too_long_together_are_sent_one_by_one(
+    org: Client, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_FRAME_CHARACTERS_MAX", 10_000)
+    monkeypatch.setattr(protocol, "FRAME_BYTES_MAX", 40_000)
+    made = org.enqueue_many([plugins.quick.request("x" * 15_000)] * 4)
+    start()
+    assert [completed(org, job)["statuscode"] for job in made] == [30] * 4
+
+
+def test_a_job_that_cannot_be_sent_fails_and_leaves_its_slot(
+    org: Client, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "FRAME_BYTES_MAX", 100_000)
+    made = org.enqueue_many([plugins.quick.request("x" * 150_000)] * 4)
+    start()
+    assert [completed(org, job)["statuscode"] for job in made] == [31] * 4
+    assert completed(org, org.enqueue(plugins.quick.request("it")))["friendlymessage"] == "did it"
+
+
+def test_a_handler_that_asks_for_too_much_is_told(org: Client, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "FRAME_BYTES_MAX", 40_000)
+    for _ in range(30):
+        org.create("contact", {"lastname": "x", "description": "y" * 2000})
+    start()
+    for _ in range(6):  # more than there are slots: none of them is lost
+        done = completed(org, org.enqueue(plugins.reads_contacts.request()))
+        assert done["statuscode"] == 31, done["friendlymessage"]
+        assert "Ask for less" in done["friendlymessage"]
 
 
 @pytest.mark.requirement("M63")
