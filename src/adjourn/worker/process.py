@@ -250,7 +250,7 @@ class ExecutorProcess:
                 # Its time is up, or the worker stops: that is in no row.
                 value = running.asked
             answer = Answer(ask.call, protocol.pack(value), None)
-        except Exception as error:  # every error of a call is the handler's to see
+        except (Exception, KeyboardInterrupt) as error:  # every error of a call is the handler's to see, who waits
             if not isinstance(error, AdjournError):
                 log.exception("a handler's call met an internal error", job=ask.job, method=ask.method)
             answer = Answer(ask.call, None, protocol.error_fields(error))
