@@ -23,3 +23,10 @@ def interrupts(context: Context) -> None:
 @adjourn.message(isolated=True)
 def alone() -> str:
     return "alone"
+
+
+@adjourn.message
+def keeps(job: adjourn.Job) -> str:
+    job.progress("half", 50)
+    job.checkpoint("1")
+    return "kept"

@@ -219,13 +219,13 @@ class ExecutorProcess:
             self._reply(ask, self._serve)
 
     def _serve(self, ask: Ask, running: Running) -> Any:
-        backend = LocalBackend(self._service, calls.call_of(running.job, running.task, self._service))
         value = protocol.unpack(ask.value)
         match ask.method:
             case "checkpoint":
                 return calls.checkpoint(self._service, running.job, value["cursor"], value["text"], value["percent"])
             case "progress":
                 return calls.progress(self._service, running.job, value["text"], value["percent"])
+        backend = LocalBackend(self._service, calls.call_of(running.job, running.task, self._service))
         return calls.serve(backend, ask.method, ask.user, value)
 
     def _reply_atomic(self, ask: Ask, session: Session) -> None:

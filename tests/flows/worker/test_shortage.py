@@ -157,3 +157,16 @@ def test_who_dies_is_missed_at_once_whatever_he_has_started(org: Client, start: 
     done = completed(org, org.enqueue(plugins.leaves_a_child_and_dies.request()))
     assert done["statuscode"] == 31
     assert "died in each of 3 runs" in done["friendlymessage"]
+
+
+def test_a_checkpoint_reads_nothing_that_could_be_away(
+    service: Service, org: Client, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writes are run again when the connection is lost; a view that is lost is its reader's to ask again."""
+
+    def away(*arguments: Any) -> None:
+        raise Busy("The connection to the database was lost; try again.")
+
+    start()
+    monkeypatch.setattr(service, "caller", away)
+    assert completed(org, org.enqueue(plugins.keeps.request()))["friendlymessage"] == "kept"
