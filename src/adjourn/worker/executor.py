@@ -308,6 +308,8 @@ def main() -> None:
     sys.setswitchinterval(_SWITCH_SECONDS)
     sys.path.insert(0, os.getcwd())
     connection = socket.socket(fileno=int(sys.argv[1]))
+    # What a handler starts must not hold it open: by its end the supervisor knows that we are gone.
+    connection.set_inheritable(False)
     try:
         Executor(connection, int(sys.argv[2])).run()
     except (OSError, AdjournError, msgspec.MsgspecError):

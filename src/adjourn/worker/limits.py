@@ -47,6 +47,7 @@ class Limits:
         In a shared process a job that is paused or canceled lets go when it will; one whose time is up is failed, and the
         process takes no new jobs and ends after the others.
         """
+        self._pool.restart()
         moment = runtime.monotonic()
         for executor in self._pool.executors():
             own = self._pool.is_alone(executor)

@@ -15,10 +15,10 @@ from uuid import UUID
 import structlog
 
 from adjourn import config, runtime
-from adjourn.errors import AdjournError
+from adjourn.errors import AdjournError, Busy
 from adjourn.jobs import queue
 from adjourn.jobs.classes import THREAD_CLASSES, class_of
-from adjourn.jobs.model import ClaimedJob, Outcome, Settlement
+from adjourn.jobs.model import ClaimedJob, Outcome, Released, Retry, Settlement
 from adjourn.operations import OPERATIONS, prepare
 from adjourn.operations.task import Task
 from adjourn.pipeline import handlers
@@ -43,7 +43,14 @@ def run(service: Service, job: ClaimedJob, task: Task, leaving: Callable[[], boo
         call = dataclasses.replace(calls.call_of(job, task, service), leaving=leaving)
         return handlers.outcome(task.own(call) or None)
     except Exception as error:  # the message's or the operation's refusal is the job's failure
-        return handlers.failure(error)
+        return ended(error)
+
+
+def ended(error: BaseException) -> Outcome:
+    """What was raised, as an outcome: a store that has no time for it now may have later."""
+    if isinstance(error, Busy) and error.code == Busy.code:
+        return Retry(error.message)
+    return handlers.failure(error)
 
 
 class OwnJobs:
@@ -108,9 +115,18 @@ class OwnJobs:
             with self._guard:
                 self._running[found.name] += len(claimed)
             for job in claimed:
-                runtime.spawn(self._run, job, name=f"adjourn-{found.name}")
+                self._begin(job, found.name)
             busy = busy or bool(claimed)
         return busy
+
+    def _begin(self, job: ClaimedJob, name: str) -> None:
+        try:
+            runtime.spawn(self._run, job, name=f"adjourn-{name}")
+        except RuntimeError as error:  # no thread to be had now
+            log.error("a job could not be begun and is given back", job=str(job.id), error=str(error))
+            with self._guard:
+                self._running[name] -= 1
+            self._finished([Settlement(job, Released(), 0.0)])
 
     def _claim(self, types: Sequence[int], room: int) -> list[ClaimedJob]:
         lease = runtime.secret(9)
@@ -131,8 +147,11 @@ class OwnJobs:
         began = runtime.monotonic()
         try:
             outcome = run(self._service, job, prepare(job, self._service), lambda: self._stopping)
-        except Exception as error:  # a job that cannot even be prepared is a failed job
-            outcome = handlers.failure(error)
+        except (
+            Exception,
+            KeyboardInterrupt,
+        ) as error:  # it cannot even be prepared; or a step interrupts whom it takes for all
+            outcome = ended(error)
         # First the outcome: who waits until nothing runs any more settles what there is then.
         self._finished([Settlement(job, outcome, runtime.monotonic() - began)])
         with self._guard:

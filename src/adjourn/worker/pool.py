@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 
 from adjourn import errors, runtime
-from adjourn.errors import AdjournError
+from adjourn.errors import AdjournError, Busy
 from adjourn.jobs.classes import class_of
 from adjourn.jobs.model import Canceled, ClaimedJob, Failed, Outcome, Released, Settlement
 from adjourn.operations import prepare
@@ -58,6 +58,7 @@ class Pool:
         self._own: dict[UUID, ClaimedJob] = {}
         """Jobs of platform messages, which run on threads of ours."""
         self._stopping = False
+        self._restarting = False
 
     def start(self) -> None:
         """Start the shared executors."""
@@ -126,34 +127,61 @@ class Pool:
     def hand_out(self, claimed: Sequence[ClaimedJob]) -> None:
         """Give claimed jobs to whoever runs them."""
         batches: dict[int, dict[str, Running]] = {}
+        unbegun: list[Running] = []
+        unprepared: list[Settlement] = []
+        pause = 0.0
         with self._guard:
             living = [executor for executor in self._executors if not executor.dead and not executor.retiring]
         for job in claimed:
             try:
                 task = prepare(job, self._service)
                 running = Running(job, task, runtime.monotonic())
+            except Busy as error:  # the database is away, or a file's row cannot be read now
+                log.warning("a job could not be prepared and is given back", job=str(job.id), error=error.message)
+                unprepared.append(Settlement(job, Released(), 0.0))
+                pause = _RESTART_SECONDS
+                continue
             except Exception as error:  # a job that cannot even be prepared is a failed job, not a failed supervisor
                 if not isinstance(error, AdjournError):
                     log.exception("a job could not be prepared", job=str(job.id))
                 self._settling.finished([Settlement(job, handlers.failure(error), 0.0)])
                 continue
-            if task.function is not None and task.function.atomic:
-                running.atomic = self._begin_atomic(running)
-            if task.own is not None:
-                self._own[job.id] = job
-                runtime.spawn(self._run_own, running, name="adjourn-own")
-            elif job.crashes or (task.function is not None and task.function.isolated):
-                executor = self._new_executor(1)
-                with self._guard:
-                    self._alone.append(executor)
-                self._run(executor, {str(job.id): running})
-            elif living:
-                index = max(range(len(living)), key=lambda i: _room(living[i]) - len(batches.get(i, ())))
-                batches.setdefault(index, {})[str(job.id)] = running
-            else:
-                self._settling.ended([(running, 0.0, Released())])
+            try:
+                if task.function is not None and task.function.atomic:
+                    running.atomic = self._begin_atomic(running)
+                if task.own is not None or job.crashes or (task.function is not None and task.function.isolated):
+                    self._begin_apart(running)
+                elif living:
+                    index = max(range(len(living)), key=lambda i: _room(living[i]) - len(batches.get(i, ())))
+                    batches.setdefault(index, {})[str(job.id)] = running
+                else:
+                    unbegun.append(running)
+            except (OSError, RuntimeError) as error:  # no process, thread or file to be had now: it is nobody's failure
+                log.error("a job could not be begun and is given back", job=str(job.id), error=str(error))
+                unbegun.append(running)
+                pause = _RESTART_SECONDS
         for index, batch in batches.items():
             self._run(living[index], batch)
+        if unbegun or unprepared:
+            runtime.sleep(pause)
+            self._settling.ended([(running, 0.0, Released()) for running in unbegun])
+            self._settling.finished(unprepared)
+
+    def _begin_apart(self, running: Running) -> None:
+        """On a thread of ours, or in a process of its own. Raises OSError, RuntimeError if there is none to be had."""
+        job = running.job
+        if running.task.own is not None:
+            self._own[job.id] = job
+            try:
+                runtime.spawn(self._run_own, running, name="adjourn-own")
+            except RuntimeError:
+                del self._own[job.id]
+                raise
+            return
+        executor = self._new_executor(1)
+        with self._guard:
+            self._alone.append(executor)
+        self._run(executor, {str(job.id): running})
 
     def end(self, executor: ExecutorProcess, job_id: str, outcome: Outcome) -> None:
         """Take a job away from an executor: its own process is ended, a shared one takes no new jobs and ends after the others."""
@@ -168,7 +196,7 @@ class Pool:
             return
         # Its thread cannot be ended alone: the executor takes no new jobs, the others may finish, then it goes.
         executor.retiring = True
-        self._restart()
+        self.restart()
         self._end_idle(executor)
 
     def _run(self, executor: ExecutorProcess, batch: Mapping[str, Running]) -> None:
@@ -187,7 +215,10 @@ class Pool:
 
     def _run_own(self, running: Running) -> None:
         began = runtime.monotonic()
-        outcome = own_jobs.run(self._service, running.job, running.task, lambda: self._stopping)
+        try:
+            outcome = own_jobs.run(self._service, running.job, running.task, lambda: self._stopping)
+        except KeyboardInterrupt as error:  # a step interrupts whom it takes for all: this is a thread of ours
+            outcome = own_jobs.ended(error)
         self._own.pop(running.job.id, None)
         self._settling.finished([Settlement(running.job, outcome, runtime.monotonic() - began)])
 
@@ -253,17 +284,25 @@ class Pool:
             ]
         )
         if not self._stopping and not expected and executor.concurrency == self._concurrency:
-            self._restart()
+            self.restart()
 
-    def _restart(self) -> None:
+    def restart(self) -> None:
+        """Start a shared executor if one is missing. It may not be possible now: a duty comes by here again and again."""
         with self._guard:
             missing = self._processes - sum(not executor.retiring for executor in self._executors)
-        if missing > 0 and not self._stopping:
+            if missing <= 0 or self._stopping or self._restarting:
+                return
+            self._restarting = True
+        try:
             runtime.sleep(_RESTART_SECONDS)
             executor = self._new_executor(self._concurrency)
             with self._guard:
                 self._executors.append(executor)
-            self._ring()
+        except (OSError, RuntimeError) as error:  # no process, thread or file to be had
+            log.error("an executor could not be started", error=str(error))
+        finally:
+            self._restarting = False
+        self._ring()
 
 
 def _given_back(how: str, *, crashed: bool) -> Released:

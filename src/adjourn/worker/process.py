@@ -222,13 +222,13 @@ class ExecutorProcess:
             self._reply(ask, self._serve)
 
     def _serve(self, ask: Ask, running: Running) -> Any:
-        backend = LocalBackend(self._service, calls.call_of(running.job, running.task, self._service))
         value = protocol.unpack(ask.value)
         match ask.method:
             case "checkpoint":
                 return calls.checkpoint(self._service, running.job, value["cursor"], value["text"], value["percent"])
             case "progress":
                 return calls.progress(self._service, running.job, value["text"], value["percent"])
+        backend = LocalBackend(self._service, calls.call_of(running.job, running.task, self._service))
         return calls.serve(backend, ask.method, ask.user, value)
 
     def _reply_atomic(self, ask: Ask, session: Session) -> None:
@@ -253,7 +253,7 @@ class ExecutorProcess:
                 # Its time is up, or the worker stops: that is in no row.
                 value = running.asked
             answer = Answer(ask.call, protocol.pack(value), None)
-        except Exception as error:  # every error of a call is the handler's to see
+        except (Exception, KeyboardInterrupt) as error:  # every error of a call is the handler's to see, who waits
             if not isinstance(error, AdjournError):
                 log.exception("a handler's call met an internal error", job=ask.job, method=ask.method)
             answer = Answer(ask.call, None, protocol.error_fields(error))

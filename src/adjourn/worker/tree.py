@@ -1,7 +1,8 @@
 """A process with everything that it has started: what handlers start must not outlive the run that is ended.
 
 Its group is not enough: a child may have begun a session of its own, and its parent may be gone. But it has inherited the
-environment, and that holds a mark. (Linux; elsewhere the group is all that can be found.)
+environment, and that holds a mark; and one that was given another environment still has its parent, unless that is gone
+too. (Linux; elsewhere the group is all that can be found.)
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 MARK = "ADJOURN_EXECUTOR"
@@ -21,9 +22,11 @@ _PROCESSES = Path("/proc")
 
 
 def kill(group: int, mark: str) -> None:
-    """End all processes that carry the mark, then all of the group, which may be the caller's own. Those of other users stay."""
+    """End all processes that carry the mark or descend from one, then all of the group, which may be the caller's own. Those
+    of other users stay."""
     for _ in range(_ROUNDS_MAX):
-        found = list(_marked(mark))
+        found = set(_marked(mark))
+        found |= _descendants({*found, group}) - {os.getpid(), group}
         for pid in found:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
@@ -34,8 +37,11 @@ def kill(group: int, mark: str) -> None:
 
 
 def memory_bytes(session: int) -> int:
-    """How much memory the processes of a session have in use; 0 when they are gone or the system does not say."""
-    return sum(pages for found, pages in _sessions() if found == session) * _PAGE_BYTES
+    """How much memory the processes of a session, and those that descend from its first, have in use; 0 when they are gone or
+    the system does not say."""
+    table = list(_table())
+    counted = _descendants({session}, table) | {pid for pid, _, of, _ in table if of == session}
+    return sum(pages for pid, _, _, pages in table if pid in counted) * _PAGE_BYTES
 
 
 def _marked(mark: str) -> Iterator[int]:
@@ -46,13 +52,27 @@ def _marked(mark: str) -> Iterator[int]:
                 yield int(entry.name)
 
 
-def _sessions() -> Iterator[tuple[int, int]]:
-    """Session and resident pages of every process."""
+def _descendants(ancestors: set[int], table: Iterable[tuple[int, int, int, int]] | None = None) -> set[int]:
+    """The children of these processes, their children, and so on."""
+    children: dict[int, list[int]] = {}
+    for pid, parent, _, _ in _table() if table is None else table:
+        children.setdefault(parent, []).append(pid)
+    found: set[int] = set()
+    left = list(ancestors)
+    while left:
+        new = [pid for pid in children.get(left.pop(), ()) if pid not in found]
+        found.update(new)
+        left += new
+    return found
+
+
+def _table() -> Iterator[tuple[int, int, int, int]]:
+    """Id, parent, session and resident pages of every process."""
     for entry in _entries():
         with contextlib.suppress(OSError):
             # After the name, which may hold anything, in brackets: state, parent, group, session; pages are the 22nd.
             fields = (entry / "stat").read_bytes().rpartition(b")")[2].split()
-            yield int(fields[3]), int(fields[21])
+            yield int(entry.name), int(fields[1]), int(fields[3]), int(fields[21])
 
 
 def _entries() -> list[Path]:

@@ -85,3 +85,24 @@ def test_somebody_else_s_program_decides_what_is_logged(tmp_path: Path, argument
     asked = [sys.executable, "-c", _OPENED, str(tmp_path), *arguments]
     ran = subprocess.run(asked, capture_output=True, text=True, check=True)
     assert (ran.stdout, ran.stderr) == ("", said)
+
+
+_UNREAD = """
+import os, structlog, sys
+from adjourn.runtime.logs import configure_logs
+configure_logs()
+if sys.argv[1] == "full":
+    os.dup2(os.open("/dev/full", os.O_WRONLY), 2)
+else:
+    reader, writer = os.pipe()
+    os.dup2(writer, 2)
+    os.close(reader)
+structlog.get_logger().error("nobody reads this")
+print("went on")
+"""
+
+
+@pytest.mark.parametrize("how", ["gone", "full"], ids=["its reader is gone", "its disk is full"])
+def test_who_logs_goes_on_where_nothing_can_be_written(how: str) -> None:
+    ran = subprocess.run([sys.executable, "-c", _UNREAD, how], stdout=subprocess.PIPE, text=True, check=False)
+    assert ran.stdout == "went on\n"
