@@ -61,7 +61,7 @@ def why(
         run = f" It is a run of the schedule {schedule[0]} '{schedule[1]}'."
     match STATE_OF[status]:
         case State.READY:
-            return _ready(reader, job) + run + _held_up(store, sees_all=sees_all)
+            return _ready(reader, job, store) + run + _held_up(store, sees_all=sees_all)
         case State.COMPLETED:
             text = f": {job.friendly.rstrip('.')}" if job.friendly else ""
             return f"It is {LABELS[status]} since {shown(job.completed)}{text}.{run}"
@@ -117,7 +117,7 @@ class _Standing(NamedTuple):
     """Who postponed, paused or canceled it last; else who made it."""
 
 
-def _ready(reader: Reader, job: _Standing) -> str:
+def _ready(reader: Reader, job: _Standing, store: Store | None) -> str:
     found = class_of(job.operation_type)
     types = list(found.operation_types)
     wanted = {
@@ -128,6 +128,8 @@ def _ready(reader: Reader, job: _Standing) -> str:
     ahead = reader.rows(statements(reader.dialect).ahead, wanted)[0][0]
     busy = sum(count for kind, count in running(reader).items() if kind in found.operation_types)
     number = f"more than {_AHEAD_MAX:,}" if ahead > _AHEAD_MAX else f"{ahead:,}"
+    if store is not None and not store.living():
+        return f"It is ready, and no worker is there to run it: `adjourn serve` on this database runs jobs. {number} ahead of it."
     return f"It is ready and waits for a free slot of class {found.name}: {number} ahead of it, {busy:,} running."
 
 

@@ -191,8 +191,8 @@ class Store(Protocol):
         """Where a worker is and what was last heard of it, for people; None for one that is gone."""
         ...
 
-    def living(self, worker_ids: Sequence[str]) -> set[str]:
-        """Which of these workers are alive. One that nobody has heard of is not."""
+    def living(self, worker_ids: Sequence[str] | None = None) -> set[str]:
+        """Which of these workers are alive; None: of all. One that nobody has heard of is not."""
         ...
 
     def dead_workers(self, now: datetime) -> list[str]:

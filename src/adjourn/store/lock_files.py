@@ -70,8 +70,10 @@ class WorkerLocks:
         for worker_id in list(self._held):
             self.release(worker_id)
 
-    def living(self, worker_ids: Iterable[str]) -> set[str]:
-        return {worker_id for worker_id in worker_ids if worker_id in self._held or self._locked(worker_id)}
+    def living(self, worker_ids: Iterable[str] | None = None) -> set[str]:
+        """Those of these workers that are alive; None: of all."""
+        asked = self._known() if worker_ids is None else worker_ids
+        return {worker_id for worker_id in asked if worker_id in self._held or self._locked(worker_id)}
 
     def signs(self, worker_id: str) -> str | None:
         """Where a worker is and whether it lives, for people; None for one that nobody knows."""
@@ -84,9 +86,11 @@ class WorkerLocks:
 
     def dead(self) -> list[str]:
         """Workers that died without a word, in order of their ids."""
-        if not self._folder.is_dir():
-            return []
-        return sorted(name for name in os.listdir(self._folder) if not self.living([name]))
+        known = self._known()
+        return sorted(set(known) - self.living(known))
+
+    def _known(self) -> list[str]:
+        return os.listdir(self._folder) if self._folder.is_dir() else []
 
     def _locked(self, worker_id: str) -> bool:
         try:

@@ -181,8 +181,8 @@ class PostgresStore:
         host, pid, beat_on = rows[0]
         return f"on {host}, process {pid}, last heard of at {beat_on[:19].replace('T', ' ')} UTC"
 
-    def living(self, worker_ids: Sequence[str]) -> set[str]:
-        return self._workers(statements.WORKER_LIVING, {"ids": list(worker_ids)})
+    def living(self, worker_ids: Sequence[str] | None = None) -> set[str]:
+        return self._workers(statements.WORKER_LIVING, {"ids": None if worker_ids is None else list(worker_ids)})
 
     def dead_workers(self, now: datetime) -> list[str]:
         return sorted(self._workers(statements.WORKER_DEAD, {}))

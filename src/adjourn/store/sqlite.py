@@ -229,7 +229,7 @@ class SqliteStore:
     def worker_signs(self, worker_id: str) -> str | None:
         return self._workers.signs(worker_id)
 
-    def living(self, worker_ids: Sequence[str]) -> set[str]:
+    def living(self, worker_ids: Sequence[str] | None = None) -> set[str]:
         return self._workers.living(worker_ids)
 
     def dead_workers(self, now: datetime) -> list[str]:

@@ -48,7 +48,8 @@ WORKER_RELEASE = "DELETE FROM worker WHERE id = :id::uuid"
 WORKER_FORGET = f"{WORKER_RELEASE} AND beaton < clock_timestamp() - make_interval(secs => :stale)"
 WORKER_DEAD = "SELECT id FROM worker WHERE beaton < clock_timestamp() - make_interval(secs => :stale) ORDER BY id"
 WORKER_LIVING = (
-    "SELECT id FROM worker WHERE id = ANY(:ids::uuid[]) AND beaton >= clock_timestamp() - make_interval(secs => :stale)"
+    "SELECT id FROM worker WHERE (:ids::uuid[] IS NULL OR id = ANY(:ids::uuid[])) "
+    "AND beaton >= clock_timestamp() - make_interval(secs => :stale)"
 )
 
 # PostgreSQL: wake supervisors on other hosts.

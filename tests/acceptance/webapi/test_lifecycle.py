@@ -123,7 +123,7 @@ def test_a_job_explains_itself_and_tells_its_history(http: httpx.Client, store: 
     job = standing_in(store, Status.WAITING_FOR_RESOURCES)
     told = http.get(f"ExplainSystemJob(AsyncJobId={job})").json()
     assert told["@odata.context"].endswith("#Microsoft.Dynamics.CRM.ExplainSystemJobResponse")
-    assert told["Why"].startswith("It is ready and waits for a free slot of class requests: 0 ahead of it, 0 running.")
+    assert told["Why"].startswith("It is ready, and no worker is there to run it")
     assert (told["ProgressText"], told["ProgressPercent"], told["History"]) == (None, None, [])
     http.patch(f"{SET}({job})", json={"postponeuntil": MOMENT})
     told = http.get("ExplainSystemJob(AsyncJobId=@p)", params={"@p": str(job)}).json()

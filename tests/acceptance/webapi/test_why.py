@@ -32,6 +32,7 @@ from adjourn.service import Service
 from adjourn.store.contract import Store
 
 ADMIN = "System Administrator"
+NO_WORKER = "It is ready, and no worker is there to run it: `adjourn serve` on this database runs jobs."
 Why = Callable[[UUID], str]
 
 
@@ -78,7 +79,12 @@ def test_ready_with_forty_ahead_and_four_running(org: Client, store: Store, why:
     org.enqueue_many([plugins.quick.request("")] * 40)
     org.create("account", {"name": "its two jobs are of another class"})
     job = org.enqueue(plugins.quick.request(""))
+    alone = why(job)
+    store.hold_worker(UUID(WORKER), socket.gethostname(), os.getpid())
     assert why(job) == "It is ready and waits for a free slot of class requests: 40 ahead of it, 4 running."
+    assert alone == f"{NO_WORKER} 40 ahead of it."
+    store.release_worker(UUID(WORKER))
+    assert why(job) == alone
 
 
 def test_behind_another_job_of_its_token(org: Client, http: httpx.Client, why: Why) -> None:
@@ -168,7 +174,7 @@ def test_held_up_by_a_step_that_holds_the_writer(
     runtime.sleep(config.STEP_SLOW_SECONDS)
     held_up = "Everything that writes is held up: 'Check the credit' holds the database's writer."
     told = http.get(f"ExplainSystemJob(AsyncJobId={job})").json()["Why"]
-    assert told == f"It is ready and waits for a free slot of class requests: 0 ahead of it, 0 running. {held_up}"
+    assert told == f"{NO_WORKER} 0 ahead of it. {held_up}"
     printed = CliRunner().invoke(command, ["jobs", "why", job, "--database", sqlite_url])
     assert printed.output.splitlines()[0] == told
 
@@ -192,6 +198,6 @@ def test_what_holds_the_writer_is_named_to_who_may_read_every_job(
         assert http.get(ready, headers=me).json().get("turn") == held
         told = http.get(f"ExplainSystemJob(AsyncJobId={made.json()['AsyncJobId']})", headers=me).json()["Why"]
         # How many others wait before him is told to everybody who waits.
-        assert "0 ahead of it, 0 running" in told
+        assert "0 ahead of it" in told
         assert told.endswith(f"held up: {named} holds the database's writer.")
     assert httpx.get(ready).json() == {"status": "ready"}
