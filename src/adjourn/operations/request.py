@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
-from adjourn.errors import InvalidRequest, NotSupported
+from adjourn.errors import NotSupported
 from adjourn.jobs.model import ClaimedJob
 from adjourn.operations.task import Function, Task, data_of
 from adjourn.pipeline.call import Call, Request
+from adjourn.pipeline.handlers import arguments_of
 from adjourn.pipeline.messages import MESSAGES
 from adjourn.pipeline.registration import MAIN_MODULE
 from adjourn.service import Service
@@ -21,9 +20,7 @@ def prepare(job: ClaimedJob, service: Service, inline: bool) -> Task:
     user = job.owner.id if job.owner.table == "systemuser" else job.created_by
     text = data_of(job, service)
     if job.message_name in MESSAGES:
-        parameters = msgspec.json.decode(text or "{}")
-        if not isinstance(parameters, dict):
-            raise InvalidRequest("The job's data is not a JSON object of parameters.", code=0x80044304)
+        parameters = arguments_of(text)
 
         def own(call: Call) -> Any:
             return service.execute(Request(job.message_name, parameters), call)

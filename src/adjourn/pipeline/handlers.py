@@ -30,6 +30,7 @@ from adjourn.pipeline.declare import supplied
 from adjourn.pipeline.record import Record
 
 _DETAILS_CHARACTERS_MAX = 100_000
+_NOT_AN_OBJECT = 0x80044304
 _OUTCOMES = (Succeeded, Failed, Retry, Postpone, Continue, Canceled, Released)
 RECORD, RECORDS = "mscrm.crmbaseentity", "Collection(mscrm.crmbaseentity)"
 """How parameters that are References, or lists of them, are described."""
@@ -157,6 +158,22 @@ class Handler:
             (key, _JSON_TYPES.get(self.types.get(key), "Edm.Untyped"), parameter.default is parameter.empty)
             for key, parameter in self.arguments.items()
         )
+
+
+def arguments_of(data: str) -> dict[str, Any]:
+    """The arguments in the data of a message's job; none in empty data. Raises InvalidRequest for what is no JSON object."""
+    try:
+        found = msgspec.json.decode(data or "{}")
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidRequest(
+            f"The job's data is not a JSON object of parameters: {error}.", code=_NOT_AN_OBJECT
+        ) from error
+    if not isinstance(found, dict):
+        kind = type(found).__name__
+        raise InvalidRequest(
+            f"The job's data is not a JSON object of parameters, but of type {kind}.", code=_NOT_AN_OBJECT
+        )
+    return found
 
 
 def call(

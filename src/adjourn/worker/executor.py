@@ -291,7 +291,7 @@ def prepare(work: Work, catalog: Catalog) -> tuple[handlers.Handler, dict[str, A
     handler = handlers.Handler.of(handler_of(resolve(work.module, work.function)))
     if work.kind == "step":
         return handler, {}, serialize.from_json(work.text, catalog)
-    return handler, handler.convert(msgspec.json.decode(work.text), work.name), None
+    return handler, handler.convert(handlers.arguments_of(work.text), work.name), None
 
 
 def _ended(error: BaseException) -> Outcome:

@@ -12,8 +12,6 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-import msgspec
-
 from adjourn import config, runtime
 from adjourn.jobs import queue, schedules
 from adjourn.jobs.classes import CLASSES
@@ -135,7 +133,7 @@ def _invoke(service: Service, job: ClaimedJob, function: Function, call: Any, se
     if function.kind == "step":
         context = serialize.from_json(function.text, service.catalog)
     else:
-        arguments = msgspec.json.decode(function.text)
+        arguments = handlers.arguments_of(function.text)
     return handlers.invoke(
         handler,
         organization=session.client() if session is not None else service.client(call),

@@ -16,6 +16,7 @@ from tests.support import roles
 
 from adjourn import config, runtime
 from adjourn.client import Client
+from adjourn.errors import signed
 from adjourn.jobs import explain, orphans, queue
 from adjourn.operations.task import data_of
 from adjourn.query import access_tokens
@@ -315,3 +316,13 @@ def test_a_batch_takes_it_too(http: httpx.Client, service: Service, job: str) ->
     send(http, batch(changes(part(f"PUT {job}/data/$value", large, content_id="1"), made)))
     assert data(http, job) == large.encode()
     nothing_is_left(service, files=1)
+
+
+@pytest.mark.parametrize("content", [b"[1]", b"null", b"{nope", b"12", b"[" * 100_000])
+def test_a_run_says_that_data_is_no_object(http: httpx.Client, service: Service, job: str, content: bytes) -> None:
+    """Data may be anything while it waits; who runs it says what he would have taken."""
+    assert put(http, job, content).status_code == 204
+    drain(service, FAR + timedelta(seconds=1))
+    ended = http.get(f"{job}?$select=statuscode,errorcode,friendlymessage").json()
+    assert (ended["statuscode"], ended["errorcode"]) == (31, signed(0x80044304))
+    assert ended["friendlymessage"].startswith("The job's data is not a JSON object of parameters")
