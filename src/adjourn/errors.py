@@ -175,6 +175,10 @@ class Busy(AdjournError):
     retry_after_seconds: int = 1
 
 
+class ConnectionLost(Busy):
+    """The connection to the database was lost, and nothing was changed: the same may be asked again."""
+
+
 class Throttled(AdjournError):
     """A caller over one of the limits of service protection. `retry_after_seconds` goes into the Retry-After header."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from tests.support import atomic_plugins, control_plugins, worker_plugins
 from tests.support.postgres import Server
@@ -107,6 +108,38 @@ def test_an_outage_of_the_database_rescues_nobody_by_mistake(
 ) -> None:
     monkeypatch.setattr(config, "WORKER_STALE_SECONDS", 2.0)
     outage(server, tmp_path, 4.0, how)
+
+
+def test_what_a_handler_asks_for_is_asked_again_when_its_connection_is_lost(postgres_url: str) -> None:
+    """The database ends whatever it is doing for us, fifty times a second: the handler hears nothing of it."""
+    service = Service.open(postgres_url)
+    for module in MODULES:
+        service.register(module)
+    org = client(service)
+    supervisor = Supervisor(service, processes=1, concurrency=3)
+    supervisor.start()
+    cut = (
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()"
+    )
+    lost = 0
+    try:
+        jobs = [org.enqueue(worker_plugins.looks.request(2.0)) for _ in range(3)]
+        wait(lambda: all(status(org, job) == Status.IN_PROGRESS for job in jobs))
+        with psycopg.connect(postgres_url, autocommit=True) as operator:
+            until = time.monotonic() + 1.8
+            while time.monotonic() < until:
+                lost += operator.execute(cut).fetchall()[0][0]
+                time.sleep(0.02)
+        wait(lambda: all(status(org, job) in (Status.SUCCEEDED, Status.FAILED) for job in jobs))
+        ended = [org.retrieve("asyncoperation", job, ["statuscode", "friendlymessage", "message"]) for job in jobs]
+        assert [found["statuscode"] for found in ended] == [Status.SUCCEEDED] * 3, ended
+        assert lost > 10
+        made = len(org.retrieve_multiple("accounts?$select=name"))
+        assert made == sum(int(found["friendlymessage"]) for found in ended), "each was made once"
+    finally:
+        supervisor.stop()
+        service.close()
 
 
 @pytest.mark.long

@@ -109,3 +109,15 @@ def second(context: Context) -> None:
 @adjourn.message
 def reads_contacts(org: adjourn.Organization) -> str:
     return str(len(org.retrieve_multiple("contacts?$select=description")))
+
+
+@adjourn.message
+def looks(seconds: float, org: adjourn.Organization) -> int:
+    """Reads and writes for so long; how often it did."""
+    until, times = time.monotonic() + seconds, 0
+    while time.monotonic() < until:
+        account = org.create("account", {"name": f"number {times}"})
+        assert org.retrieve("account", account, ["name"])["name"] == f"number {times}"
+        assert org.retrieve_multiple("accounts?$select=name&$top=50")
+        times += 1
+    return times

@@ -20,7 +20,7 @@ import structlog
 from psycopg.pq import TransactionStatus
 
 from adjourn import config, errors, runtime
-from adjourn.errors import AdjournError, Busy, InvalidRequest
+from adjourn.errors import AdjournError, Busy, ConnectionLost, InvalidRequest
 from adjourn.metadata.values import moment_text
 from adjourn.store import faults, migrations, statements
 from adjourn.store.contract import SUM_OVERFLOW, SUM_OVERFLOW_CODE, Dialect, Row, Space, Transaction
@@ -90,7 +90,9 @@ class PostgresStore:
             except psycopg.OperationalError as error:
                 if not connection.closed:
                     raise
-                raise Busy(f"The connection to the database was lost; try again. {str(error).strip()}") from error
+                raise ConnectionLost(
+                    f"The connection to the database was lost; try again. {str(error).strip()}"
+                ) from error
 
     # Writing
 
@@ -123,7 +125,9 @@ class PostgresStore:
             with self._unit(self.turn_seconds_max) as tx:
                 yield tx
         except _LostBeforeCommit as error:
-            raise Busy(f"The connection to the database was lost, nothing was changed; try again. {error}") from error
+            raise ConnectionLost(
+                f"The connection to the database was lost, nothing was changed; try again. {error}"
+            ) from error
         except _AGAIN as error:
             raise Busy("Another transaction and this one wanted the same records; try again.") from error
         finally:

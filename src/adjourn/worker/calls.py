@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
+from adjourn import runtime
 from adjourn.client import Backend
-from adjourn.errors import AdjournError, InvalidRequest, clean
+from adjourn.errors import AdjournError, ConnectionLost, InvalidRequest, clean
 from adjourn.jobs import queue
 from adjourn.jobs.model import ClaimedJob, Continue, sound
 from adjourn.jobs.states import Status
@@ -17,6 +18,8 @@ from adjourn.service import Service
 from adjourn.store.contract import Transaction
 
 _PROGRESS_CHARACTERS_MAX = 2_000
+_OUTAGE_SECONDS_MAX, _AGAIN_SECONDS = 30.0, 0.2
+T = TypeVar("T")
 
 
 class LeaseLost(AdjournError):
@@ -85,6 +88,21 @@ def progress_text(text: str | None, percent: int | None) -> str | None:
     if percent is not None and (not isinstance(percent, int) or isinstance(percent, bool) or not 0 <= percent <= 100):
         raise InvalidRequest(f"progress(percent=…) wants a whole number from 0 to 100, found {percent!r:.40}.")
     return clean((text or "")[:_PROGRESS_CHARACTERS_MAX]) or None
+
+
+def patient(work: Callable[[], T]) -> T:
+    """Do what a running job asked for, and again while the database is away: its handler shall not fail for that.
+
+    Only what changed nothing is done again. Raises ConnectionLost after 30 s, and whatever else `work` raises.
+    """
+    deadline = runtime.monotonic() + _OUTAGE_SECONDS_MAX
+    while True:
+        try:
+            return work()
+        except ConnectionLost:
+            if runtime.monotonic() > deadline:
+                raise
+            runtime.sleep(_AGAIN_SECONDS)
 
 
 def serve(backend: Backend, method: str, user: str | None, value: Any) -> Any:

@@ -228,8 +228,12 @@ class ExecutorProcess:
                 return calls.checkpoint(self._service, running.job, value["cursor"], value["text"], value["percent"])
             case "progress":
                 return calls.progress(self._service, running.job, value["text"], value["percent"])
-        backend = LocalBackend(self._service, calls.call_of(running.job, running.task, self._service))
-        return calls.serve(backend, ask.method, ask.user, value)
+
+        def asked() -> Any:
+            backend = LocalBackend(self._service, calls.call_of(running.job, running.task, self._service))
+            return calls.serve(backend, ask.method, ask.user, value)
+
+        return calls.patient(asked)
 
     def _reply_atomic(self, ask: Ask, session: Session) -> None:
         def serve(ask: Ask, running: Running) -> Any:
