@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -121,3 +122,9 @@ def looks(seconds: float, org: adjourn.Organization) -> int:
         assert org.retrieve_multiple("accounts?$select=name&$top=50")
         times += 1
     return times
+
+
+@adjourn.message
+def hog() -> bool:
+    """A regular expression that takes for ever, and holds Python's lock meanwhile."""
+    return re.match(r"(a+)+$", "a" * 60 + "b") is None

@@ -37,7 +37,7 @@ from adjourn.query.metadata_documents import additions
 from adjourn.runtime.logs import configure_logs
 from adjourn.store import faults
 from adjourn.worker import protocol, tree
-from adjourn.worker.protocol import Answer, Ask, Channel, Done, Interrupt, Metadata, Ready, Run, Traced, Work
+from adjourn.worker.protocol import Answer, Ask, Channel, Done, Heard, Interrupt, Metadata, Ready, Run, Traced, Work
 from adjourn.worker.running_job import RunningJob, Stop
 
 log = structlog.get_logger("adjourn.executor")
@@ -236,6 +236,7 @@ class Executor:
             loop.run_forever()
 
     def _interrupt(self, jobs: Mapping[str, int]) -> None:
+        self._channel.send(Heard())
         for job_id, status in jobs.items():
             if job_id not in self._here:
                 continue  # it has just ended

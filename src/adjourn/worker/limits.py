@@ -45,7 +45,8 @@ class Limits:
         """Ask a job whose time is up to stop. What has not stopped after a grace, whoever asked, loses its process if it has its own.
 
         In a shared process a job that is paused or canceled lets go when it will; one whose time is up is failed, and the
-        process takes no new jobs and ends after the others.
+        process takes no new jobs and ends after the others. One in which a handler lets nothing else run is ended at once:
+        nobody knows which of its jobs that is, so all go back and get a process each, in which their time says it.
         """
         self._pool.restart()
         moment = runtime.monotonic()
@@ -65,6 +66,9 @@ class Limits:
                     running.asked = None  # its grace begins now, whatever it was asked before
                     executor.interrupt({job_id: int(Status.CANCELING)})
                 elif running.asked is not None and moment - running.asked_at > config.JOB_GRACE_SECONDS:
+                    if running.overdue and not own and executor.deaf(moment):
+                        executor.kill()
+                        break
                     if running.overdue:
                         self._pool.end(executor, job_id, self._too_late(own))
                     elif own:

@@ -23,7 +23,7 @@ from adjourn.operations.task import Task
 from adjourn.service import LocalBackend, Service
 from adjourn.worker import calls, protocol, tree
 from adjourn.worker.atomic import AtomicRun, Session
-from adjourn.worker.protocol import Answer, Ask, Channel, Done, Interrupt, Metadata, Ready, Run, Traced, Work
+from adjourn.worker.protocol import Answer, Ask, Channel, Done, Heard, Interrupt, Metadata, Ready, Run, Traced, Work
 
 log = structlog.get_logger("adjourn.worker")
 _END_SECONDS = 0.1
@@ -69,6 +69,8 @@ class ExecutorProcess:
         self.ready = False
         """It has started."""
         self.born = runtime.monotonic()
+        self.deaf_since: float | None = None
+        """When it was told to interrupt jobs, as long as it has not said that it heard so."""
         self.retiring = False
         """It gets no new jobs and is ended when the last one is done."""
         self.seconds = 1.0
@@ -152,7 +154,13 @@ class ExecutorProcess:
                 running.asked, running.asked_at = asked, runtime.monotonic()
                 told[job_id] = asked
         if told:
+            if self.deaf_since is None:
+                self.deaf_since = runtime.monotonic()
             self._send(Interrupt(told))
+
+    def deaf(self, moment: float) -> bool:
+        """Whether it has not heard of an interruption for longer than handlers have to let go."""
+        return self.deaf_since is not None and moment - self.deaf_since > config.JOB_GRACE_SECONDS
 
     def memory_bytes(self) -> int:
         """How much memory the process and its children have in use; 0 when it is gone or the system does not say."""
@@ -195,6 +203,8 @@ class ExecutorProcess:
                         self.running[job_id].traced = text
                 case Ready():
                     self.ready = True
+                case Heard():
+                    self.deaf_since = None
         self.dead = True
         self._channel.close()
         for _ in range(self.concurrency):

@@ -111,8 +111,12 @@ class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
     pid: int
 
 
+class Heard(msgspec.Struct, frozen=True, array_like=True, tag="heard"):
+    """Up: an `Interrupt` has arrived. A process that does not say so runs code that lets nothing else in it run."""
+
+
 Down = Run | Metadata | Interrupt | Answer
-Up = Done | Traced | Ask | Ready
+Up = Done | Traced | Ask | Ready | Heard
 _ENCODER = msgspec.msgpack.Encoder()
 _DOWN: msgspec.msgpack.Decoder[Down] = msgspec.msgpack.Decoder(Down)
 _UP: msgspec.msgpack.Decoder[Up] = msgspec.msgpack.Decoder(Up)

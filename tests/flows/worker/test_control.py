@@ -257,6 +257,20 @@ def test_a_handler_knows_its_time_and_fails_when_it_stops_because_of_it(org: Cli
         assert done["friendlymessage"] == "The job ran longer than 1.5 s and was stopped."
 
 
+def test_a_handler_that_lets_nothing_else_run_takes_none_of_its_neighbours_along(
+    org: Client, service: Service, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some calls hold Python's lock until they return: no other handler of the process goes on, nor begins."""
+    monkeypatch.setattr(config, "JOB_GRACE_SECONDS", 0.5)
+    service.register(worker_plugins.__name__)
+    start(job_seconds_max=3)
+    hog, *others = org.enqueue_many([worker_plugins.hog.request(), *[worker_plugins.sleepy.request(1.0)] * 3])
+    told = [stands(org, job, (3, 30))["retrycount"] for job in others]
+    assert told == [0, 0, 0]
+    assert stands(org, hog, (3, 31))["friendlymessage"].startswith("The job ran longer than 3 s")
+    assert {entry[0] for job in others for entry in story(service, job)} <= {"rescue"}
+
+
 def test_a_job_s_time_does_not_begin_before_its_handler(org: Client, service: Service, start: Start) -> None:
     """An executor whose runs are short holds jobs ahead of its slots; one of them may turn out to be long."""
     service.register(worker_plugins.__name__)
