@@ -15,7 +15,11 @@ import adjourn
 _ROOT = str(Path(adjourn.__file__).parent) + "/"
 PARTS = ("jobs/", "worker/", "store/")
 _NOT_SQLITE = "store/postgres"
-COUNTED = "without store/postgres*, because the simulated store is the real SQLite store"
+_OF_POSTGRES = "PostgreSQL: "
+"""So begins what a function of the other parts says of itself that only PostgreSQL calls."""
+COUNTED = (
+    "without store/postgres* and functions for PostgreSQL alone, because the simulated store is the real SQLite store"
+)
 """What a figure is of, said wherever one is printed."""
 _NOTHING_BYTES = 6
 """The code of a body that is only `...`: what a Protocol says of others cannot be executed."""
@@ -83,11 +87,16 @@ def _lines(code: CodeType, *, top: bool) -> list[int]:
     if not top and len(code.co_code) > _NOTHING_BYTES:
         lines = _lines_of(code)
     for constant in code.co_consts:
-        if isinstance(constant, CodeType):
+        if isinstance(constant, CodeType) and not _is_of_postgres(constant):
             # The body of a class runs with the module that it is in.
             in_class = top and "__qualname__" in constant.co_names
             lines += _lines(constant, top=in_class)
     return lines
+
+
+def _is_of_postgres(code: CodeType) -> bool:
+    said = code.co_consts[0] if code.co_consts else None
+    return isinstance(said, str) and said.startswith(_OF_POSTGRES)
 
 
 def _lines_of(code: CodeType) -> list[int]:

@@ -16,8 +16,8 @@ without the day has no run (RFC 2445).
 from __future__ import annotations
 
 import calendar
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -40,23 +40,6 @@ def next_after(rule: Rule, start: datetime, moment: datetime) -> datetime | None
     plan = _plan(rule, start)
     found = _forward(plan, max(_second(moment) + 1, plan.start))
     return None if found is None or found > _end(rule, plan) else _moment(found)
-
-
-def last_at_or_before(rule: Rule, start: datetime, moment: datetime) -> datetime | None:
-    """The last run at or before a moment, None if there is none: what missed runs collapse into."""
-    plan = _plan(rule, start)
-    found = _backward(plan, min(_second(moment), _end(rule, plan)))
-    return None if found is None else _moment(found)
-
-
-def occurrences(rule: Rule, start: datetime) -> Iterator[datetime]:
-    """Every run from the start on, in order; without COUNT and UNTIL up to the year 9999."""
-    plan = _plan(rule, start)
-    end = _end(rule, plan)
-    found = _forward(plan, plan.start)
-    while found is not None and found <= end:
-        yield _moment(found)
-        found = _forward(plan, found + 1)
 
 
 def _second(moment: datetime) -> int:
@@ -116,7 +99,7 @@ def _end(rule: Rule, plan: _Plan) -> int:
     if rule.count is None:
         return _LAST_SECOND
     remaining, unit, skipped = rule.count, plan.unit, None
-    while (found := _usable(plan, unit, 1)) is not None:
+    while (found := _usable(plan, unit)) is not None:
         unit, runs = found, _runs(plan, found)
         if rule.even and skipped is not None:
             periods, remaining = divmod(remaining - 1, len(runs))
@@ -134,8 +117,8 @@ def _forward(plan: _Plan, earliest: int) -> int | None:
     """The first run at or after a second."""
     if earliest > _LAST_SECOND:
         return None
-    unit: int | None = _aligned(plan, _unit_of(plan.rule, earliest), 1)
-    while unit is not None and (unit := _usable(plan, unit, 1)) is not None:
+    unit: int | None = _aligned(plan, _unit_of(plan.rule, earliest))
+    while unit is not None and (unit := _usable(plan, unit)) is not None:
         runs = _runs(plan, unit)
         index = bisect_left(runs, earliest)
         if index < len(runs):
@@ -144,46 +127,30 @@ def _forward(plan: _Plan, earliest: int) -> int | None:
     return None
 
 
-def _backward(plan: _Plan, latest: int) -> int | None:
-    """The last run at or before a second."""
-    if latest < plan.start:
-        return None
-    unit: int | None = _aligned(plan, _unit_of(plan.rule, latest), -1)
-    while unit is not None and (unit := _usable(plan, unit, -1)) is not None:
-        runs = _runs(plan, unit)
-        index = bisect_right(runs, latest)
-        if index:
-            return runs[index - 1] if runs[index - 1] >= plan.start else None
-        unit -= plan.rule.interval
-    return None
-
-
-def _aligned(plan: _Plan, unit: int, direction: int) -> int:
-    """The nearest period in use at or after (1), at or before (-1) a given one, none before the start's."""
+def _aligned(plan: _Plan, unit: int) -> int:
+    """The nearest period in use at or after a given one, none before the start's."""
     interval = plan.rule.interval
-    distance = (unit - plan.unit) * direction
-    aligned = plan.unit - (-distance // interval) * interval if direction > 0 else unit - (-distance % interval)
-    return max(aligned, plan.unit) if direction > 0 else aligned
+    return max(plan.unit - (plan.unit - unit) // interval * interval, plan.unit)
 
 
-def _usable(plan: _Plan, unit: int, direction: int) -> int | None:
+def _usable(plan: _Plan, unit: int) -> int | None:
     """The nearest period in use, from a given one on, that holds a run; None at the end of time or of a cycle."""
     rule = plan.rule
     if not _can_meet(plan):
         return None
-    limit = lcm(_CYCLE_UNITS[rule.frequency], rule.interval)
-    lowest, highest = max(plan.unit, unit - limit), min(unit + limit, _unit_of(rule, _LAST_SECOND))
-    while lowest <= unit <= highest:
-        beyond = _beyond_excluded(rule, unit, direction)
+    cycle = lcm(_CYCLE_UNITS[rule.frequency], rule.interval)
+    highest = min(unit + cycle, _unit_of(rule, _LAST_SECOND))
+    while unit <= highest:
+        beyond = _beyond_excluded(rule, unit)
         if beyond is None:
             if len(_runs(plan, unit)):
                 return unit
-            beyond = unit + direction
-        unit = _aligned(plan, beyond, direction)
+            beyond = unit + 1
+        unit = _aligned(plan, beyond)
     return None
 
 
-def _beyond_excluded(rule: Rule, unit: int, direction: int) -> int | None:
+def _beyond_excluded(rule: Rule, unit: int) -> int | None:
     """The first period past the month, day, hour or minute around a period that the rule excludes; None if none is.
 
     Only for DAILY and shorter: the days of longer periods are looked at one by one.
@@ -196,17 +163,16 @@ def _beyond_excluded(rule: Rule, unit: int, direction: int) -> int | None:
     if rule.months and day.month not in rule.months:
         first = ordinal - day.day + 1
         after = first + calendar.monthrange(day.year, day.month)[1]
-        return after * per_day if direction > 0 else first * per_day - 1
+        return after * per_day
     if not _day_matches(rule, day):
-        return (ordinal + 1) * per_day if direction > 0 else ordinal * per_day - 1
+        return (ordinal + 1) * per_day
     size = per_day
     for allowed, per_larger in ((rule.hours, 24), (rule.minutes, 60), (rule.seconds, 60)):
         if size == 1:
             break
         size //= per_larger
         if allowed and of_day // size % per_larger not in allowed:
-            block = unit // size
-            return (block + 1) * size if direction > 0 else block * size - 1
+            return (unit // size + 1) * size
     return None
 
 

@@ -167,7 +167,7 @@ def statements(dialect: Dialect) -> Statements:
         # create a job of a serial key: behind the key's open jobs, if there are any
         insert_serial=(
             f"INSERT INTO asyncoperation ({names}, {greatest}) "
-            f"SELECT {_cast_all(values, postgres)}, {serial_values} FROM (SELECT {blocked} AS blocked) b"
+            f"SELECT {_cast_all(values) if postgres else values}, {serial_values} FROM (SELECT {blocked} AS blocked) b"
         ),
         # its long text
         insert_text=(
@@ -405,10 +405,8 @@ def statements(dialect: Dialect) -> Statements:
     )
 
 
-def _cast_all(values: str, postgres: bool) -> str:
-    """In a SELECT list PostgreSQL cannot infer a parameter's type from the column that it goes to."""
-    if not postgres:
-        return values
+def _cast_all(values: str) -> str:
+    """PostgreSQL: in a SELECT list it cannot infer a parameter's type from the column that it goes to."""
     kinds = {
         "operationtype": "integer", "depth": "integer", "retrycount": "integer", "utcconversiontimezonecode": "integer",
         "createdon": "timestamptz",

@@ -41,6 +41,7 @@ def due_duties(store: Store, wake: Callable[[], None], promoted: Callable[[int],
         return later(now, pause)
 
     def prepare_due(now: datetime) -> datetime:
+        """PostgreSQL: write what many wait for before its moment, and commit it then."""
         with store.read() as reader:
             first = postponed.next_moment(reader)
             if first is None or first - reader.now > _AHEAD:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.recurrences import printed
 
 from adjourn import errors
-from adjourn.jobs.recurrence_rule import Frequency, Rule, parse, printed
+from adjourn.jobs.recurrence_rule import Frequency, Rule, parse
 
 INVALID, NEVER = errors.RECURRENCE_INVALID, errors.RECURRENCE_NEVER
 REFUSED = [
