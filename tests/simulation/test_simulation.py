@@ -17,7 +17,7 @@ them costs time."""
 
 
 def test_many_seeds_violate_nothing_and_meet_every_peril(capsys: pytest.CaptureFixture[str]) -> None:
-    census = simulate(range(SEEDS), seconds_max=_SECONDS_MAX, coverage=WATCHED)
+    census = simulate(range(SEEDS), seconds_max=_SECONDS_MAX, coverage=WATCHED, processes=2)
     _shown(census, capsys)
     share = coverage.share(census.lines)
     with capsys.disabled():
