@@ -17,7 +17,7 @@ from uuid import UUID
 
 import psycopg
 import structlog
-from psycopg.pq import TransactionStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
 
 from adjourn import config, errors, runtime
 from adjourn.errors import AdjournError, Busy, ConnectionLost, InvalidRequest
@@ -237,7 +237,7 @@ class PostgresStore:
                 tx.finish()
             except BaseException as error:
                 if isinstance(error, _AWAY) and not isinstance(error, _AGAIN):
-                    if connection.closed:
+                    if _is_lost(connection):
                         raise _LostBeforeCommit(str(error).strip()) from error
                     # No memory, no space, no more connections: the server's trouble, not the unit's.
                     raise Busy(f"The database cannot do it now; try again. {str(error).strip()}") from error
@@ -304,6 +304,13 @@ class PostgresStore:
             run = _runner(connection)
             run(statements.MIGRATION_LOCK)
             migrations.bring_up_to_date("postgres", run)
+
+
+def _is_lost(connection: Connection) -> bool:
+    """Whether nothing can be asked of it any more. One that was lost amid a batch of statements does not know it yet: it closes."""
+    if not connection.closed and connection.pgconn.pipeline_status != PipelineStatus.OFF:
+        connection.close()
+    return connection.closed
 
 
 class _LostBeforeCommit(Exception):
