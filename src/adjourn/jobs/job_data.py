@@ -16,6 +16,7 @@ from adjourn.errors import InvalidRequest, InvalidStateChange
 from adjourn.jobs import actions, history
 from adjourn.jobs.history import Entry, Event
 from adjourn.jobs.model import REQUEST
+from adjourn.jobs.statements import later
 from adjourn.jobs.states import LABELS, STATE_OF, State, Status
 from adjourn.metadata.model import Reference
 from adjourn.metadata.values import moment_text
@@ -140,12 +141,6 @@ def _statements(dialect: Dialect) -> _Statements:
         "SELECT sequence, statuscode, operationtype, startedon, datablobid, ownerid, owneridtype, createdby "
         f"FROM asyncoperation WHERE asyncoperationid = :id{uuid}"
     )
-    # As everywhere: who waited for the row took his moment before the other, and a version must not come back.
-    later = (
-        "CASE WHEN modifiedon > :now::timestamptz THEN modifiedon + interval '1 microsecond' ELSE :now::timestamptz END"
-        if postgres
-        else ":now"
-    )
     return _Statements(
         standing=standing,
         standing_locked=standing + (" FOR UPDATE" if postgres else ""),
@@ -155,7 +150,7 @@ def _statements(dialect: Dialect) -> _Statements:
         ),
         no_text="UPDATE asyncoperationtext SET data = NULL WHERE asyncoperationsequence = :sequence",
         change=(
-            f"UPDATE asyncoperation SET datablobid = :file{uuid}, datablobid_name = :name, modifiedon = {later}, "
+            f"UPDATE asyncoperation SET datablobid = :file{uuid}, datablobid_name = :name, modifiedon = {later(dialect)}, "
             f"modifiedby = :by{uuid} WHERE asyncoperationid = :id{uuid}"
         ),
     )

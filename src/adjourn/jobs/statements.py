@@ -92,6 +92,16 @@ class Statements:
     lost_files: str
 
 
+def later(dialect: Dialect) -> str:
+    """The next modifiedon of a job's row: now, but never before the present one.
+
+    Who waited for a row's lock took his moment before the other: a version must not come back, nor time run backwards.
+    """
+    if dialect == "postgres":
+        return "CASE WHEN modifiedon > :now::timestamptz THEN modifiedon + interval '1 microsecond' ELSE :now::timestamptz END"
+    return ":now"
+
+
 @cache
 def statements(dialect: Dialect) -> Statements:
     """The statements of a dialect."""
@@ -130,19 +140,14 @@ def statements(dialect: Dialect) -> Statements:
     holds = f"SELECT statuscode FROM asyncoperation WHERE asyncoperationid = {uuid(':id')} AND lease = :lease AND +statecode = 2"
     # Rows are locked in the order of their sequence, whoever locks them, so that batches do not deadlock.
     lock = " FOR UPDATE" if postgres else ""
-    # Who waited for a row's lock took his moment before the other: a version must not come back, nor time run backwards.
-    later = (
-        "CASE WHEN modifiedon > :now::timestamptz THEN modifiedon + interval '1 microsecond' ELSE :now::timestamptz END"
-        if postgres
-        else ":now"
-    )
+    version = later(dialect)
     skip = " FOR UPDATE SKIP LOCKED" if postgres else ""
     due = "statecode = 1 AND postponeuntil IS NOT NULL AND NOT blocked AND recurrencepattern IS NULL"
 
     def promoted(whose: str) -> str:
         return (
             "UPDATE asyncoperation SET statecode = 0, statuscode = 0, waitreason = NULL, waitdetail = NULL, postponeuntil = NULL, "
-            f"modifiedon = {later}, modifiedby = {uuid(':by')} WHERE asyncoperationid IN (SELECT asyncoperationid FROM asyncoperation "
+            f"modifiedon = {version}, modifiedby = {uuid(':by')} WHERE asyncoperationid IN (SELECT asyncoperationid FROM asyncoperation "
             f"WHERE {due} AND {whose} ORDER BY postponeuntil, sequence LIMIT :limit{skip}) RETURNING sequence"
         )
 
@@ -203,7 +208,7 @@ def statements(dialect: Dialect) -> Statements:
         # A job that was committed after this unit took its moment is here, too: it did not start before it became Ready
         lock_candidates=(
             "WITH u AS (UPDATE asyncoperation j SET statecode = 2, statuscode = 20, worker = :worker, lease = :lease, "
-            f"startedon = greatest(:now, j.createdon, j.modifiedon), modifiedon = {later}, modifiedby = :by::uuid, "
+            f"startedon = greatest(:now, j.createdon, j.modifiedon), modifiedon = {version}, modifiedby = :by::uuid, "
             "waitreason = NULL WHERE j.sequence = ANY(ARRAY("
             "SELECT sequence FROM asyncoperation WHERE statecode = 0 AND operationtype = :type AND sequence > :after "
             f"ORDER BY sequence LIMIT :limit{skip})) RETURNING j.*) "
@@ -233,14 +238,14 @@ def statements(dialect: Dialect) -> Statements:
             "UPDATE asyncoperation SET statecode = :statecode, statuscode = :statuscode, completedon = :completedon, "
             "postponeuntil = :postponeuntil, waitreason = :waitreason, waitdetail = :waitdetail, retrycount = :retrycount, "
             "crashes = :crashes, cursor = :cursor, errorcode = :errorcode, friendlymessage = :friendlymessage, "
-            f"executiontimespan = :seconds, modifiedon = {later}, modifiedby = {uuid(':by')}, worker = NULL, lease = NULL "
+            f"executiontimespan = :seconds, modifiedon = {version}, modifiedby = {uuid(':by')}, worker = NULL, lease = NULL "
             "WHERE sequence = :sequence AND lease = :lease AND +statecode = 2"
         ),
         # settle many runs that succeeded, in one statement: most of all settles
         settle_succeeded=(
             "UPDATE asyncoperation SET statecode = 3, statuscode = 30, completedon = :now, postponeuntil = NULL, waitreason = NULL, "
             "waitdetail = NULL, cursor = NULL, errorcode = NULL, friendlymessage = v.message, executiontimespan = v.seconds, "
-            f"modifiedon = {later}, modifiedby = {uuid(':by')}, worker = NULL, lease = NULL FROM {succeeded} "
+            f"modifiedon = {version}, modifiedby = {uuid(':by')}, worker = NULL, lease = NULL FROM {succeeded} "
             "WHERE asyncoperation.sequence = v.sequence AND asyncoperation.lease = v.lease AND +asyncoperation.statecode = 2"
         ),
         # the long message of a failure
@@ -256,7 +261,7 @@ def statements(dialect: Dialect) -> Statements:
             f"waitreason = CASE WHEN waitreason IN ('paused', 'event') THEN waitreason WHEN postponeuntil > :now{moment} "
             "THEN 'postponed' END, "
             f"postponeuntil = CASE WHEN postponeuntil > :now{moment} OR waitreason IN ('paused', 'event') THEN postponeuntil END, "
-            f"modifiedon = {later}, modifiedby = {uuid(':by')} "
+            f"modifiedon = {version}, modifiedby = {uuid(':by')} "
             "WHERE blocked AND asyncoperationid = (SELECT n.asyncoperationid FROM asyncoperation n WHERE n.serialkey = :key "
             "AND n.sequence > :sequence AND n.statecode < 3 ORDER BY n.sequence LIMIT 1) RETURNING sequence, statuscode"
         ),
@@ -307,7 +312,7 @@ def statements(dialect: Dialect) -> Statements:
         act=(
             "UPDATE asyncoperation SET statecode = :statecode, statuscode = :statuscode, postponeuntil = :postponeuntil, "
             "waitreason = :waitreason, waitdetail = NULL, completedon = :completedon, errorcode = :errorcode, "
-            f"modifiedon = {later}, modifiedby = {uuid(':by')} WHERE asyncoperationid = {uuid(':id')} AND statuscode = :was"
+            f"modifiedon = {version}, modifiedby = {uuid(':by')} WHERE asyncoperationid = {uuid(':id')} AND statuscode = :was"
         ),
         # of jobs about to end or go: their serial keys and whether they are heads
         ended=(
