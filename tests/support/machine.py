@@ -1,9 +1,9 @@
 """How much slower than on a quiet machine things go at present, for tests that promise milliseconds.
 
-A process of its own wakes every 20 ms, computes for one millisecond of processor time, and notes how long that took from the
-moment at which it was to wake: one millisecond where a processor is free, more where it must share. A bound in seconds
-holds times that factor. What is tested runs in other processes or threads; it slows the watcher down only where it takes
-the processors away, which on a quiet machine is itself a fault.
+A process of its own wakes every 20 ms, does a piece of work, and notes how long that took from the moment at which it was
+to wake: one millisecond on the machine whose figures docs/performance.md shows, more where a processor is slower or must be
+shared. A bound in seconds holds times that factor. What is tested runs in other processes or threads; it slows the watcher
+down only where it takes the processors away, which on a quiet machine is itself a fault.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _SAMPLES_MIN = 20
+_WORK = 16_000
+"""Additions that take a millisecond there."""
 _WATCH = """
 import json, select, sys, time
+WORK = int(sys.argv[1])
 samples = []
 while True:
     due = time.monotonic() + 0.02
@@ -27,9 +30,9 @@ while True:
             break
         print(json.dumps(samples), flush=True)
         continue
-    begun = time.process_time()
-    while time.process_time() - begun < 0.001:
-        pass
+    total = 0
+    for number in range(WORK):
+        total += number
     samples.append((time.monotonic() - due) / 0.001)
 """
 
@@ -57,7 +60,7 @@ class Machine:
 def watched() -> Iterator[Machine]:
     """Watch the machine while the block runs."""
     with subprocess.Popen(
-        [sys.executable, "-c", _WATCH], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _WATCH, str(_WORK)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as watcher:
         yield Machine(watcher)
         assert watcher.stdin is not None

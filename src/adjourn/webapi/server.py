@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from contextlib import AbstractContextManager, nullcontext, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,8 @@ REQUEST_SECONDS_MAX = 600.0
 """For a whole request to arrive, and for its answer to be taken: 64 MiB over a slow line."""
 WATCH_SECONDS = 10.0
 """How often a connection is looked at."""
+_DATE_SECONDS = 1.0
+"""How often the Date of answers is written anew."""
 
 
 class _HeadTooLong(Exception):
@@ -160,7 +164,7 @@ class BoundedProtocol(HttpToolsProtocol):
 class Server:
     """A running server. `port` is the one that it listens on, also when any free one was asked for."""
 
-    def __init__(self, server: uvicorn.Server, listening: socket.socket) -> None:
+    def __init__(self, server: _Quiet, listening: socket.socket) -> None:
         self.port: int = listening.getsockname()[1]
         self._server = server
         self._socket = listening
@@ -176,7 +180,7 @@ class Server:
 
     def refuse(self) -> None:
         """Take no new requests from now on; those under way go on. `stop` waits for them."""
-        self._server.should_exit = True
+        self._server.refuse()
 
     def stop(self) -> None:
         """End: no new connections, requests under way get STOP_SECONDS."""
@@ -237,6 +241,25 @@ class _Quiet(uvicorn.Server):
     otherwise be waited for.
     """
 
+    def __init__(self, settings: uvicorn.Config) -> None:
+        super().__init__(settings)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended = asyncio.Event()
+
+    def refuse(self) -> None:
+        """Take no new connections from now on. By any thread."""
+        self.should_exit = True
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it has ended already
+                self._loop.call_soon_threadsafe(self._ended.set)
+
+    async def main_loop(self) -> None:
+        # uvicorn's own looks ten times a second whether it is to end, which is most of what an idle service would do.
+        self._loop = asyncio.get_running_loop()
+        while not await self.on_tick(0):  # writes the Date header, too
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), _DATE_SECONDS)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         last = asyncio.get_running_loop().call_later(STOP_SECONDS, self._break_off)
         try:
@@ -252,13 +275,9 @@ class _Quiet(uvicorn.Server):
     def install_signal_handlers(self) -> None:
         return None
 
-    def capture_signals(self) -> Any:
-        from contextlib import nullcontext
-
+    def capture_signals(self) -> AbstractContextManager[None]:
         return nullcontext()
 
 
 def _has_uvloop() -> bool:
-    from importlib.util import find_spec
-
     return find_spec("uvloop") is not None
