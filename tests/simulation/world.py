@@ -249,11 +249,12 @@ class World:
         # The last wish is taken from the list before it is fulfilled.
         script = self._processes.get("s")
         at_work = any(thread.is_alive() for thread in self.at_work) or (script is not None and script.alive)
-        if self.people.done and not at_work and self._nothing_left():
-            self.finished = True
-            return
         if self.people.done:
+            # First: a clock that jumps while the last ones stop makes jobs due with nobody left to make them Ready.
             self.perils.end()
+            if not at_work and self._nothing_left():
+                self.finished = True
+                return
         self.scheduler.at(_LOOK_SECONDS, self._look)
 
     def _nothing_left(self) -> bool:
