@@ -152,9 +152,8 @@ class Writer:
             first = self._queue.get(None)
             if first is not _STOP:
                 self._serve_group(first)
-            del (
-                first
-            )  # else a unit's thousands of rows would be kept until the next one comes, and let go of in its time
+            # Else a unit's thousands of rows would be kept until the next one comes, and let go of in its time.
+            del first
         self._ended = True
         self._drain()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,23 @@ def test_units_that_wait_share_one_commit(store: SqliteStore, letters: Any, monk
     with store.read() as reader:
         assert len(letters.names(reader)) == 50
     assert len(commits) == 2  # the holder's, and theirs
+
+
+def test_a_unit_is_let_go_of_when_it_is_done(store: SqliteStore) -> None:
+    """Not when the next one comes: it may hold thousands of rows, and the next one must not pay for them."""
+
+    class Rows:
+        def __call__(self, tx: Transaction) -> None:
+            tx.rows("SELECT 1")
+
+    rows = Rows()
+    kept = weakref.ref(rows)
+    store.write(rows)
+    del rows
+    until = runtime.monotonic() + 5
+    while kept() is not None and runtime.monotonic() < until:
+        runtime.sleep(0.01)
+    assert kept() is None
 
 
 def test_a_full_queue_is_busy(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
