@@ -34,6 +34,7 @@ class Variant:
 
 
 _QUEUE, _STATEMENTS, _OUTCOMES = "jobs/queue.py", "jobs/statements.py", "jobs/outcomes.py"
+_CLAIM = "jobs/claim_statements.py"
 _SCHEDULES, _CHUNKS = "jobs/schedules.py", "operations/chunks.py"
 _TOKENS, _ACTIONS = "jobs/tokens.py", "jobs/actions.py"
 
@@ -145,9 +146,9 @@ VARIANTS = (
         "a claim goes by createdon",
         (
             Edit(
-                _STATEMENTS,
-                '"WHERE j.statecode = 0 AND j.operationtype = :type AND j.sequence > :after ORDER BY j.sequence LIMIT :limit"',
-                '"WHERE j.statecode = 0 AND j.operationtype = :type AND j.sequence > :after ORDER BY j.createdon LIMIT :limit"',
+                _CLAIM,
+                'f"ORDER BY j.sequence LIMIT :limit{skip}) c)',
+                'f"ORDER BY j.createdon LIMIT :limit{skip}) c)',
             ),
         ),
         200,
@@ -275,7 +276,7 @@ VARIANTS = (
                 "        return min([after, *(sequence - 1 for _, sequence in self._lows)])",
                 "        return after",
             ),
-            Edit("worker/*.py", "        if self._after_hint and len(claimed) < free:", "        if False:"),
+            Edit("worker/*.py", "        if self._after_hint and len(claimed) < room.jobs:", "        if False:"),
             Edit("worker/*.py", "hints[:] = [(moment, min(found, sequence)) for moment, found in hints]", "pass"),
             Edit("worker/*.py", "(now, sequence if low is None else min(low, sequence))", "(now, sequence)"),
         ),
@@ -401,9 +402,9 @@ VARIANTS = (
         "two workers may claim the same job",
         (
             Edit(
-                _STATEMENTS,
-                'f"ORDER BY sequence LIMIT :limit{skip})) RETURNING j.*) "',
-                '"ORDER BY sequence LIMIT :limit)) RETURNING j.*) "',
+                _CLAIM,
+                'f"ORDER BY j.sequence LIMIT :limit{skip}) c)',
+                'f"ORDER BY j.sequence LIMIT :limit) c)',
             ),
         ),
         20,

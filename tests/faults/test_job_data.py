@@ -119,6 +119,26 @@ def test_as_much_as_there_may_be_goes_in_and_out_in_bounded_memory(database_url:
         assert row["datablobid"]["filesizeinbytes"] == length
 
 
+@pytest.mark.parametrize(("length", "number"), [(4_000_000, 120), (50 * MIB, 12)], ids=["rows", "files"])
+def test_many_large_jobs_that_are_ready_at_once_are_worked_in_bounded_memory(
+    database_url: str, length: int, number: int
+) -> None:
+    """Short runs before them, so that the worker takes hundreds ahead of its slots: not of these."""
+    opened = Service.open(database_url)
+    opened.register("tests.support.worker_plugins")
+    org = opened.client(Call(caller=opened.administrator()))
+    for _ in range(100):
+        org.enqueue(worker_plugins.quick.request())
+    jobs = [org.enqueue(worker_plugins.length.request("x" * length)) for _ in range(number)]
+    opened.close()
+    with serving(database_url) as service:
+        done = "asyncoperations?$apply=filter(statuscode eq 30)/aggregate($count as n)"
+        service.until(done, 100 + number)
+        assert peak_bytes(service.pid) < 400 * MIB
+        row = service.http.get(f"asyncoperations({jobs[-1]})?$select=friendlymessage").json()
+        assert row["friendlymessage"] == str(length)
+
+
 def test_more_than_there_may_be_is_refused_before_it_is_all_sent(database_url: str) -> None:
     """200 MB, unannounced: 413 with the documented code, in bounded memory, and nothing stays behind."""
     job = waiting(database_url, 30)

@@ -19,6 +19,11 @@ def quick(text: str = "") -> str:
 
 
 @adjourn.message
+def length(text: str) -> str:
+    return f"{len(text)}"
+
+
+@adjourn.message
 def sleepy(seconds: float) -> None:
     time.sleep(seconds)
 

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from adjourn import config, runtime
 from adjourn.errors import TooLarge
-from adjourn.jobs import history, tokens
+from adjourn.jobs import claim_statements, history, tokens
 from adjourn.jobs import rows as job_rows
 from adjourn.jobs.history import Entry
 from adjourn.jobs.model import (
@@ -106,21 +106,31 @@ def claim(
     operation_types: Sequence[int],
     limit: int,
     worker: str,
+    slots: int | None = None,
+    ahead_bytes: int = 0,
     from_sequence: int = 0,
     lease: str | None = None,
 ) -> list[ClaimedJob]:
     """Take at most `limit` Ready jobs of some types, the earliest first, under one lease.
 
+    slots: so many, however much data they have (all, if None); the others while the data of all before them is below `ahead_bytes`.
     lease: an unguessable one of the caller's, by which it can find the claim again when it never heard of its success.
     """
-    sql = statements(tx.dialect)
+    sql = claim_statements.statements(tx.dialect)
     now = moment_text(tx.now)
     lease = lease or runtime.secret(9)
+    slots = limit if slots is None else slots
     claimed: list[ClaimedJob] = []
     for operation_type in operation_types:
         if limit <= len(claimed):
             break
-        parameters = {"type": operation_type, "after": from_sequence, "limit": limit - len(claimed)}
+        parameters = {
+            "type": operation_type,
+            "after": from_sequence,
+            "limit": limit - len(claimed),
+            "slots": slots - len(claimed),
+            "bytes": ahead_bytes - sum(job.data_bytes for job in claimed),
+        }
         held = {"worker": worker, "lease": lease, "now": now, "by": SYSTEM}
         if tx.dialect == "postgres":
             rows = tx.rows(sql.lock_candidates, {**parameters, **held})
@@ -135,7 +145,9 @@ def claim(
 def ready_types(reader: Reader, operation_types: Sequence[int]) -> set[int]:
     """Of some operation types, those of which there are Ready jobs."""
     types = _ids(reader, list(operation_types))
-    return {int(row[0]) for row in reader.rows(statements(reader.dialect).ready_types, {"types": types})}
+    return {
+        int(row[0]) for row in reader.rows(claim_statements.statements(reader.dialect).ready_types, {"types": types})
+    }
 
 
 def settle(tx: Transaction, settlements: Sequence[Settlement]) -> Settled:

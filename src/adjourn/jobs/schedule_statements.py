@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from adjourn.jobs.statements import OPEN_RUN
+from adjourn.jobs.statements import OPEN_RUN, length_of
 from adjourn.store.contract import Dialect
 
 _COLUMNS = (
@@ -57,13 +57,17 @@ def statements(dialect: Dialect) -> ScheduleStatements:
     )
     changed = f"modifiedon = :now, modifiedby = {uuid(':by')}"
     return ScheduleStatements(
-        # schedules whose moment has come and whose last run has ended; with their tokens, to lock before the rows are
+        # schedules whose moment has come and whose last run has ended; with their tokens, to lock before the rows are, and how
+        # much data each has
         due=(
-            f"SELECT s.asyncoperationid, s.dependencytoken FROM asyncoperation s WHERE {is_due} "
+            f"SELECT s.asyncoperationid, s.dependencytoken, {length_of('s')} FROM asyncoperation s WHERE {is_due} "
             "ORDER BY s.postponeuntil, s.sequence LIMIT :limit"
         ),
         # the same of one job
-        due_one=f"SELECT s.asyncoperationid, s.dependencytoken FROM asyncoperation s WHERE s.asyncoperationid = {uuid(':id')} AND {is_due}",
+        due_one=(
+            f"SELECT s.asyncoperationid, s.dependencytoken, {length_of('s')} FROM asyncoperation s "
+            f"WHERE s.asyncoperationid = {uuid(':id')} AND {is_due}"
+        ),
         # those of them that nobody else is at, to make their runs
         take=(
             f"SELECT {_COLUMNS} FROM asyncoperation s LEFT JOIN asyncoperationtext t ON t.asyncoperationsequence = s.sequence "

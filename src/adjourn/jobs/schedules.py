@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import accumulate
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -32,8 +33,8 @@ from adjourn.store.contract import Reader, Row, Transaction
 
 RUNS_BATCH = 200
 """Runs made in one unit, so that it holds the writer for some ten milliseconds, however many schedules are due."""
-DATA_CHARACTERS_MAX = 8 * 1024 * 1024
-"""Of the data of the runs made in one unit, or those of one run: each is in memory, and written again for the run."""
+DATA_BYTES_MAX = 8 * 1024 * 1024
+"""Of the data of the runs made in one unit; the one that passes it is the last."""
 UPCOMING_MAX = 1_000
 
 
@@ -79,6 +80,9 @@ def _serve(tx: Transaction, found: Sequence[Row], moment: datetime) -> int:
     if not found:
         return 0
     sql = statements(tx.dialect)
+    # The data of each is in memory, and written again for its run: the others are still due when this unit has ended.
+    sizes = accumulate(row[2] for row in found)
+    found = [row for row, size in zip(found, sizes, strict=True) if size - row[2] < DATA_BYTES_MAX]
     # The tokens first, the rows in a later statement (mechanisms, "Dependency token"); what others did meanwhile is seen then.
     tokens.lock(tx, [_key(row[1]) for row in found])
     ids: Any = [str(row[0]) for row in found]
@@ -87,10 +91,7 @@ def _serve(tx: Transaction, found: Sequence[Row], moment: datetime) -> int:
     runs: list[NewJob] = []
     moved: list[tuple[int, str]] = []
     ended: list[dict[str, Any]] = []
-    size = 0
     for row in taken:
-        if size > DATA_CHARACTERS_MAX:
-            break  # they are still due when this unit has ended
         sequence = row[0]
         try:
             run, following = _run_of(tx, row, moment)
@@ -99,7 +100,6 @@ def _serve(tx: Transaction, found: Sequence[Row], moment: datetime) -> int:
             ended.append(_ended(sequence, Status.FAILED, error.signed, f"It can make no more runs: {error.message}"))
             continue
         runs.append(run)
-        size += len(run.data or "")
         if following is None:
             ended.append(_ended(sequence, Status.SUCCEEDED, None, "Its recurrence has ended."))
         else:

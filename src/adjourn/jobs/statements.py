@@ -28,16 +28,17 @@ HISTORY_COLUMNS = (
     "friendlymessage", "workflowstagename", "iswaitingforevent", "retainjobhistory", "waitreason",
     "imported", "hostid", "lease",
 )  # fmt: skip
-_CLAIMED = (
-    "j.asyncoperationid, j.sequence, j.operationtype, j.name, j.messagename, j.ownerid, j.owneridtype, j.createdby, "
-    "j.createdon, j.correlationid, j.correlationupdatedtime, j.depth, t.data, j.datablobid, j.regardingobjectid, "
-    "j.regardingobjecttypecode, j.primaryentitytype, j.owningextensionid, j.retrycount, j.crashes, j.cursor, "
-    "(SELECT s.asyncautodelete FROM sdkmessageprocessingstep s WHERE s.sdkmessageprocessingstepid = j.owningextensionid), "
-    "j.serialkey"
-)
 
 OPEN_RUN = "EXISTS (SELECT 1 FROM asyncoperation r WHERE r.scheduleid = s.asyncoperationid AND r.statecode < 3 LIMIT 1 OFFSET 0)"
 """Whether a run of the schedule `s` has not ended. OFFSET keeps PostgreSQL from reading all open jobs instead of one."""
+
+
+def length_of(job: str) -> str:
+    """How many bytes of data a job has, wherever they lie. job: what its row is called."""
+    return (
+        f"coalesce((SELECT octet_length(t.data) FROM asyncoperationtext t WHERE t.asyncoperationsequence = {job}.sequence), "
+        f"(SELECT f.filesizeinbytes FROM fileattachment f WHERE f.fileattachmentid = {job}.datablobid), 0)"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,6 @@ class Statements:
     insert_file: str
     insert_history: str
     lock_tokens: str
-    candidates: str
-    lock_candidates: str
-    ready_types: str
-    claim: str
     standing: str
     settle: str
     settle_succeeded: str
@@ -161,7 +158,6 @@ def statements(dialect: Dialect) -> Statements:
         "SELECT fileattachmentid FROM fileattachment WHERE objectidtypecode = 'asyncoperation' "
         f"AND objectid {among(':ids', 'uuid')}"
     )
-    types = "unnest(:types::integer[]) t(type)" if postgres else "(SELECT value AS type FROM json_each(:types)) t"
     return Statements(
         # create a job without a serial key
         insert=(
@@ -198,33 +194,6 @@ def statements(dialect: Dialect) -> Statements:
             "ON CONFLICT (token) DO UPDATE SET token = excluded.token WHERE false"
             if postgres
             else ""
-        ),
-        # the next Ready jobs of a type
-        candidates=(
-            f"SELECT {_CLAIMED} FROM asyncoperation j LEFT JOIN asyncoperationtext t ON t.asyncoperationsequence = j.sequence "
-            "WHERE j.statecode = 0 AND j.operationtype = :type AND j.sequence > :after ORDER BY j.sequence LIMIT :limit"
-        ),
-        # PostgreSQL: the same, and claimed, in one statement; an array, because of a join it might make a scan of the table.
-        # A job that was committed after this unit took its moment is here, too: it did not start before it became Ready
-        lock_candidates=(
-            "WITH u AS (UPDATE asyncoperation j SET statecode = 2, statuscode = 20, worker = :worker, lease = :lease, "
-            f"startedon = greatest(:now, j.createdon, j.modifiedon), modifiedon = {version}, modifiedby = :by::uuid, "
-            "waitreason = NULL WHERE j.sequence = ANY(ARRAY("
-            "SELECT sequence FROM asyncoperation WHERE statecode = 0 AND operationtype = :type AND sequence > :after "
-            f"ORDER BY sequence LIMIT :limit{skip})) RETURNING j.*) "
-            f"SELECT {_CLAIMED} FROM u j LEFT JOIN asyncoperationtext t ON t.asyncoperationsequence = j.sequence ORDER BY j.sequence"
-            if postgres
-            else ""
-        ),
-        # of some types, those of which there are Ready jobs
-        ready_types=(
-            f"SELECT t.type FROM {types} WHERE EXISTS (SELECT 1 FROM asyncoperation j WHERE j.statecode = 0 AND j.operationtype = t.type)"
-        ),
-        # SQLite: claim the candidates, which nobody else can have touched meanwhile
-        claim=(
-            "UPDATE asyncoperation SET statecode = 2, statuscode = 20, worker = :worker, lease = :lease, startedon = :now, "
-            "modifiedon = :now, modifiedby = :by, waitreason = NULL "
-            "WHERE sequence IN (SELECT value FROM json_each(:sequences)) AND statecode = 0"
         ),
         # how claimed jobs stand when their worker comes back; a lease that is gone finds nothing. Here and below the plus keeps
         # both databases from reading all Locked jobs instead of these few: the smallest index, but on PostgreSQL full of

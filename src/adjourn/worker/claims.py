@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from adjourn import config, errors, runtime
 from adjourn.jobs import queue
@@ -17,6 +18,20 @@ from adjourn.store.contract import Dialect, Transaction
 _HINT_SECONDS = 10.0
 IDLE_SWEEP_SECONDS = 0.1
 """How often, at most, a claim that finds less than it has room for looks from the very beginning."""
+
+
+class Room(NamedTuple):
+    """What may be claimed. jobs: how many in all; slots: how many of them begin at once, and are taken whatever their size;
+    bytes: how much data those before a job may have that is taken to wait for a slot."""
+
+    jobs: int
+    slots: int
+    bytes: int
+
+    def after(self, claimed: Sequence[ClaimedJob]) -> Room:
+        """What is left of it."""
+        size = sum(job.data_bytes for job in claimed)
+        return Room(self.jobs - len(claimed), max(0, self.slots - len(claimed)), max(0, self.bytes - size))
 
 
 class Claims:
@@ -42,20 +57,20 @@ class Claims:
         """Whether any class has a limit, so that somebody must count what is held."""
         return any(limit is not None for limit in self._limits.values())
 
-    def claim(self, tx: Transaction, free: int, held: Mapping[str, int], lease: str) -> list[ClaimedJob]:
+    def claim(self, tx: Transaction, room: Room, held: Mapping[str, int], lease: str) -> list[ClaimedJob]:
         """Claim for all classes that share the slots, under one lease.
 
         held: how many jobs of each class run, where one has a limit.
         """
         queue.give_back(tx, self._worker, self._doubtful)
-        claimed = self._claim_after(tx, self._after(), free, held, lease)
-        if self._after_hint and len(claimed) < free:
+        claimed = self._claim_after(tx, self._after(), room, held, lease)
+        if self._after_hint and len(claimed) < room.jobs:
             # Nothing more beyond the hint: there may be older ones that somebody resumed, rescued, or that had to wait.
             if runtime.monotonic() - self._swept < IDLE_SWEEP_SECONDS:
                 self._look_again = True
             else:
                 self._swept = runtime.monotonic()
-                claimed += self._claim_after(tx, {}, free - len(claimed), _with(held, claimed), lease)
+                claimed += self._claim_after(tx, {}, room.after(claimed), _with(held, claimed), lease)
         return claimed
 
     def doubt(self, lease: str) -> None:
@@ -108,49 +123,52 @@ class Claims:
         return min([after, *(sequence - 1 for _, sequence in self._lows)])
 
     def _claim_after(
-        self, tx: Transaction, after: Mapping[str, int], free: int, held: Mapping[str, int], lease: str
+        self, tx: Transaction, after: Mapping[str, int], room: Room, held: Mapping[str, int], lease: str
     ) -> list[ClaimedJob]:
         claimed: list[ClaimedJob] = []
         self._after_hint = any(after.values())
         order = SLOT_CLASSES[self._first :] + SLOT_CLASSES[: self._first]
         self._first = (self._first + 1) % len(SLOT_CLASSES)
-        rooms = dict(held)
+        counts = dict(held)
 
-        def take(found: ResourceClass, room: int) -> int:
+        def take(found: ResourceClass, wanted: int) -> int:
+            left = room.after(claimed)
             limit = self._limits[found.name]
             if limit is not None:
-                room = min(room, limit - rooms[found.name])
-            if room <= 0:
+                wanted = min(wanted, limit - counts[found.name])
+            if wanted <= 0 or not (left.slots or left.bytes):
                 return 0
             jobs = queue.claim(
                 tx,
                 operation_types=found.operation_types,
-                limit=room,
+                limit=wanted,
+                slots=left.slots,
+                ahead_bytes=left.bytes,
                 worker=self._worker,
                 from_sequence=after.get(found.name, 0),
                 lease=lease,
             )
             claimed.extend(jobs)
-            rooms[found.name] += len(jobs)
+            counts[found.name] += len(jobs)
             return len(jobs)
 
         full: list[ResourceClass] = []
         for index, found in enumerate(order):
-            room = free - len(claimed)
-            offered = max(1, room - 1) if index < len(order) - 1 else room
-            if room > 0 and take(found, min(room, offered)) == offered:
+            free = room.jobs - len(claimed)
+            offered = max(1, free - 1) if index < len(order) - 1 else free
+            if free > 0 and take(found, min(free, offered)) == offered:
                 full.append(found)
         for found in full:
-            if free > len(claimed):
-                take(found, free - len(claimed))
+            if room.jobs > len(claimed):
+                take(found, room.jobs - len(claimed))
         return claimed
 
 
 def _with(held: Mapping[str, int], claimed: Sequence[ClaimedJob]) -> dict[str, int]:
-    rooms = dict(held)
+    counts = dict(held)
     for job in claimed:
-        rooms[class_of(job.operation_type).name] += 1
-    return rooms
+        counts[class_of(job.operation_type).name] += 1
+    return counts
 
 
 def _limit(found: ResourceClass) -> int | None:

@@ -20,12 +20,15 @@ from adjourn.pipeline import handlers
 from adjourn.service import Service
 from adjourn.worker import own_jobs
 from adjourn.worker.atomic import AtomicRun, Session
+from adjourn.worker.claims import Room
 from adjourn.worker.process import ExecutorProcess, Running
 from adjourn.worker.settling import Settling
 
 log = structlog.get_logger("adjourn.worker")
 _BATCH_MAX = 256
 """Jobs that an executor may hold ahead of its slots while runs are short."""
+_AHEAD_BYTES_MAX = 64 * 1024 * 1024
+"""Of the data of such jobs; the one that passes it is the last. What has a slot is taken whatever its size."""
 _SHORT_SECONDS = 0.002
 _RESTART_SECONDS = 0.2
 
@@ -101,13 +104,17 @@ class Pool:
             executors = (*self._executors, *self._alone)
             return sum(len(executor.running) for executor in executors) + len(self._own) + len(self._atomic)
 
-    def free(self) -> int:
-        """How many jobs may be claimed now."""
+    def room(self) -> Room:
+        """What may be claimed now."""
         with self._guard:
             if self._stopping:
-                return 0
-            free = sum(_room(executor) for executor in self._executors)
-            return max(0, free - len(self._alone) - len(self._own))
+                return Room(0, 0, 0)
+            apart = len(self._alone) + len(self._own)
+            jobs = sum(_room(executor) for executor in self._executors) - apart
+            slots = sum(_slots(executor) for executor in self._executors) - apart
+            waiting = [found.job for executor in self._executors for found in _waiting(executor)]
+            ahead = sum(job.data_bytes for job in (*waiting, *self._own.values()))
+            return Room(max(0, jobs), max(0, slots), max(0, _AHEAD_BYTES_MAX - ahead))
 
     def held_by_class(self) -> dict[str, int]:
         """How many jobs of each class run here."""
@@ -154,6 +161,8 @@ class Pool:
                 elif living:
                     index = max(range(len(living)), key=lambda i: _room(living[i]) - len(batches.get(i, ())))
                     batches.setdefault(index, {})[str(job.id)] = running
+                    if job.data_file is not None:  # at once, so that its text is not here beside the next one's
+                        self._run(living[index], batches.pop(index))
                 else:
                     unbegun.append(running)
             except (OSError, RuntimeError) as error:  # no process, thread or file to be had now: it is nobody's failure
@@ -316,3 +325,13 @@ def _room(executor: ExecutorProcess) -> int:
         return 0
     ahead = _BATCH_MAX if executor.seconds < _SHORT_SECONDS else executor.concurrency
     return max(0, max(ahead, executor.concurrency) - len(executor.running))
+
+
+def _slots(executor: ExecutorProcess) -> int:
+    """How many jobs would begin at once."""
+    return 0 if executor.dead or executor.retiring else max(0, executor.concurrency - len(executor.running))
+
+
+def _waiting(executor: ExecutorProcess) -> list[Running]:
+    """The jobs that an executor has ahead of its slots, which take them in the order in which they were sent."""
+    return list(executor.running.values())[executor.concurrency :]

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -49,6 +49,12 @@ class Running:
     """Where an atomic handler's calls and its end are served."""
     traced: str = ""
     """What its handler said by `adjourn.trace`."""
+
+    def sent(self) -> None:
+        """The process has it: a text that came from a file need not be here, too, as long as it runs."""
+        function = self.task.function
+        if function is not None and self.job.data_file is not None:
+            self.task = replace(self.task, function=replace(function, text=""))
 
 
 class ExecutorProcess:
@@ -138,6 +144,8 @@ class ExecutorProcess:
             )
         for some in _frames(work):
             self._send(Run(some))
+        for found in batch.values():
+            found.sent()
 
     def _tell_metadata(self) -> None:
         snapshot = self._service.registry.cached()

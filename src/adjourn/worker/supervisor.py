@@ -166,8 +166,8 @@ class Supervisor:
     def _turn(self) -> bool:
         """Settle what came back and claim what there is room for; True if there may be more to do at once."""
         batch = self._settling.take()
-        free = self.pool.free()
-        if not any(batch) and not free:
+        room = self.pool.room()
+        if not any(batch) and not room.jobs:
             return False
         held = dict.fromkeys((found.name for found in SLOT_CLASSES), 0)
         if self.claims.limited:
@@ -176,7 +176,7 @@ class Supervisor:
         lease = runtime.secret(9)
 
         def unit(tx: Transaction) -> tuple[Settled, list[ClaimedJob]]:
-            return self._settling.write(tx, batch), self.claims.claim(tx, free, held, lease)
+            return self._settling.write(tx, batch), self.claims.claim(tx, room, held, lease)
 
         try:
             settled, claimed = self._store.write(unit)

@@ -66,10 +66,10 @@ class Jobs:
         return [job.id for job in jobs]
 
     def claim(
-        self, limit: int = 10, worker: str = "w", types: tuple[int, ...] = (54,), after: int = 0
+        self, limit: int = 10, worker: str = "w", types: tuple[int, ...] = (54,), after: int = 0, **room: int
     ) -> list[ClaimedJob]:
         return self.unit(
-            lambda tx: queue.claim(tx, operation_types=types, limit=limit, worker=worker, from_sequence=after)
+            lambda tx: queue.claim(tx, operation_types=types, limit=limit, worker=worker, from_sequence=after, **room)
         )
 
     def settle(self, *ended: tuple[ClaimedJob, Outcome]) -> Settled:

@@ -10,7 +10,7 @@ import pytest
 
 from adjourn import config, runtime
 from adjourn.jobs import actions, queue
-from adjourn.jobs.model import ClaimedJob, Succeeded
+from adjourn.jobs.model import ClaimedJob, Released, Succeeded
 from adjourn.metadata.model import Reference
 
 
@@ -35,6 +35,26 @@ def test_a_claimed_job_is_locked_under_a_lease_and_started(jobs: Any) -> None:
     assert row["startedon"] == row["modifiedon"] == "2030-01-01T12:00:01.000000Z"
     assert row["modifiedby"] == config.SYSTEM_USER_ID
     assert claimed.started_on == jobs.now
+
+
+@pytest.mark.parametrize(("slots", "ahead_bytes", "taken"), [
+    (0, 0, 0), (0, 1, 1), (0, 1000, 1), (0, 1001, 2), (2, 0, 2), (2, 1001, 2), (2, 2001, 3), (9, 0, 5),
+])  # fmt: skip
+def test_who_has_no_slot_is_taken_while_the_data_before_him_is_not_too_much(
+    jobs: Any, slots: int, ahead_bytes: int, taken: int
+) -> None:
+    submitted = jobs.add(5, data="x" * 1000)
+    assert ids(jobs.claim(9, slots=slots, ahead_bytes=ahead_bytes)) == submitted[:taken]
+
+
+def test_data_in_a_file_counts_too_and_so_does_what_was_claimed_of_another_type(jobs: Any) -> None:
+    small, large, last = jobs.add(), jobs.add(data="x" * 5_000_000), jobs.add(operation_type=1, data="y" * 10)
+    claimed = jobs.claim(9, types=(54, 1), slots=0, ahead_bytes=5_000_001)
+    assert ids(claimed) == small + large + last
+    assert [job.data_bytes for job in claimed] == [0, 5_000_000, 10]
+    jobs.settle(*((job, Released()) for job in claimed))
+    assert ids(jobs.claim(9, types=(54, 1), slots=0, ahead_bytes=5_000_000)) == small + large
+    assert jobs.stands(*last) == [(0, 0)]
 
 
 def test_each_claim_has_a_lease_of_its_own(jobs: Any) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.support.behind import put_behind
 
 from adjourn import config, runtime
-from adjourn.jobs import queue, schedule_statements
+from adjourn.jobs import claim_statements, queue, schedule_statements
 from adjourn.jobs.statements import statements
 
 FINISHED, POSTPONED, BEHIND, SCHEDULES = 5_000, 2_000, 500, 500
@@ -62,20 +62,25 @@ def test_the_hot_statements_use_their_indexes(crowded: Any) -> None:
     jobs = crowded
     sqlite = jobs.store.dialect == "sqlite"
     sql, own = statements(jobs.store.dialect), schedule_statements.statements(jobs.store.dialect)
+    claims = claim_statements.statements(jobs.store.dialect)
 
     def many(found: list[Any]) -> Any:
         return json.dumps(found) if sqlite else found
 
     now, job = "2030-01-01T12:00:00.000000Z", str(runtime.new_id())
     held = {"worker": "w", "lease": "l", "now": now, "by": config.SYSTEM_USER_ID}
-    wanted = {"type": 54, "after": 0, "limit": 10}
+    wanted = {"type": 54, "after": 0, "limit": 10, "slots": 8, "bytes": 1_000_000}
     succeeded = (
         {"rows": json.dumps([[number, "l", 0.1, None] for number in SEQUENCES])}
         if sqlite
         else {"sequences": SEQUENCES, "leases": ["l", "l"], "seconds": [0.1, 0.1], "messages": [None, None]}
     )
     hot: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
-        "claim": (sql.candidates if sqlite else sql.lock_candidates, wanted | ({} if sqlite else held), ("job_ready",)),
+        "claim": (
+            claims.candidates if sqlite else claims.lock_candidates,
+            wanted | ({} if sqlite else held),
+            ("job_ready",),
+        ),
         "standing": (sql.standing, {"sequences": many(SEQUENCES)}, ()),
         "settle": (sql.settle_succeeded, {"now": now, "by": config.SYSTEM_USER_ID, **succeeded}, ()),
         "promote": (
@@ -128,7 +133,10 @@ def work(jobs: Any, head: int) -> dict[str, int]:
     sql = statements(jobs.store.dialect)
     now = "2030-01-01T12:00:00.000000Z"
     parameters = {
-        "claim": (sql.candidates, {"type": 54, "after": 0, "limit": 10}),
+        "claim": (
+            claim_statements.statements(jobs.store.dialect).candidates,
+            {"type": 54, "after": 0, "limit": 10, "slots": 8, "bytes": 1_000_000},
+        ),
         "promote due": (
             sql.promote_due,
             {"moment": now, "now": now, "limit": 10, "by": config.SYSTEM_USER_ID},

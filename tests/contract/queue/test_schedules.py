@@ -47,7 +47,7 @@ def change(jobs: Any, schedule: UUID, pattern: str | None) -> None:
 
 
 def test_runs_with_much_data_are_made_in_units_of_their_own(jobs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schedules, "DATA_CHARACTERS_MAX", 1000)
+    monkeypatch.setattr(schedules, "DATA_BYTES_MAX", 1000)
     long = json.dumps({"name": "x" * 800})
     found = [add(jobs, recurrence_start=jobs.now + HOUR, data=long) for _ in range(5)]
     jobs.now += HOUR

@@ -15,7 +15,7 @@ from adjourn.jobs.model import EVENT, REQUEST, ClaimedJob, NewJob
 from adjourn.metadata.model import Reference
 from adjourn.store.contract import Store
 from adjourn.worker import claims
-from adjourn.worker.claims import Claims
+from adjourn.worker.claims import Claims, Room
 
 ADMIN = UUID(config.ADMIN_USER_ID)
 NONE_HELD = dict.fromkeys((found.name for found in SLOT_CLASSES), 0)
@@ -41,9 +41,10 @@ class Queue:
         self.store.write(lambda tx: queue.insert(tx, jobs))
         return [job.id for job in jobs]
 
-    def claim(self, free: int) -> list[UUID]:
+    def claim(self, room: int | Room) -> list[UUID]:
+        room = Room(room, room, 0) if isinstance(room, int) else room
         claimed: list[ClaimedJob] = self.store.write(
-            lambda tx: self.claims.claim(tx, free, NONE_HELD, runtime.secret(9))
+            lambda tx: self.claims.claim(tx, room, NONE_HELD, runtime.secret(9))
         )
         self.claims.claimed(claimed)
         return [job.id for job in claimed]
@@ -80,6 +81,16 @@ def test_a_class_that_is_ahead_leaves_no_other_s_jobs_behind(jobs: Queue) -> Non
     assert jobs.claim(9) == requests[3:]
 
 
+def test_what_waits_ahead_of_the_slots_shares_a_room_for_data(jobs: Queue) -> None:
+    """Of all classes; the one that passes it is the last. Who has a slot is taken whatever his size."""
+    jobs.add(REQUEST, 4, data="x" * 100)
+    jobs.add(EVENT, 4, data="x" * 100)
+    assert len(jobs.claim(Room(jobs=8, slots=1, bytes=150))) == 2
+    assert len(jobs.claim(Room(jobs=8, slots=0, bytes=0))) == 0
+    assert len(jobs.claim(Room(jobs=8, slots=3, bytes=0))) == 3
+    assert len(jobs.claim(Room(jobs=8, slots=0, bytes=1))) == 1
+
+
 def test_jobs_that_became_due_come_first_however_long_they_take(jobs: Queue) -> None:
     """They are older than everything that was claimed before they were due, and more than ten seconds' work."""
     old = jobs.add(REQUEST, 4, postpone_until=runtime.now() + timedelta(hours=1))
@@ -97,7 +108,7 @@ def test_jobs_that_became_due_come_first_however_long_they_take(jobs: Queue) -> 
 def test_what_became_due_while_a_claim_was_under_way_is_not_left_behind(jobs: Queue) -> None:
     (old,) = jobs.add(REQUEST, postpone_until=runtime.now() + timedelta(hours=1))
     (new,) = jobs.add(REQUEST)
-    claimed = jobs.store.write(lambda tx: jobs.claims.claim(tx, 1, NONE_HELD, runtime.secret(9)))
+    claimed = jobs.store.write(lambda tx: jobs.claims.claim(tx, Room(1, 1, 0), NONE_HELD, runtime.secret(9)))
     jobs.ready(old)
     jobs.claims.claimed(claimed)
     assert [job.id for job in claimed] == [new]

@@ -34,7 +34,7 @@ SOMEBODY = UUID(int=7)
 JOB = ClaimedJob(
     id=UUID(int=1), sequence=1, lease="l", operation_type=54, name="n", message_name="m",
     owner=Reference("systemuser", SOMEBODY), created_by=SOMEBODY, created_on=NOW, started_on=NOW, correlation_id=SOMEBODY,
-    correlation_updated=NOW, depth=1, data=None, data_file=None, regarding=None, primary_entity_type=None,
+    correlation_updated=NOW, depth=1, data=None, data_file=None, data_bytes=0, regarding=None, primary_entity_type=None,
     owning_extension=None, retry_count=0, crashes=0, cursor="c0", auto_delete=False, serial_key=None,
 )  # fmt: skip
 IN_PROGRESS, PAUSING, CANCELING = Status.IN_PROGRESS, Status.PAUSING, Status.CANCELING
