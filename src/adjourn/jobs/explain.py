@@ -63,8 +63,8 @@ def why(
         case State.READY:
             return _ready(reader, job, store) + run + _held_up(store, sees_all=sees_all)
         case State.COMPLETED:
-            text = f": {job.friendly.rstrip('.')}" if job.friendly else ""
-            return f"It is {LABELS[status]} since {shown(job.completed)}{text}.{run}"
+            text = f": {job.friendly}" if job.friendly else ""
+            return _sentence(f"It is {LABELS[status]} since {shown(job.completed)}{text}") + run
         case State.LOCKED:
             return _locked(reader, job, status, store) + run + _held_up(store, sees_all=sees_all)
     return (_blocked(reader, job, may_see) if job.blocked else _waiting(reader, job)) + run
@@ -138,13 +138,18 @@ def _locked(reader: Reader, job: _Standing, status: Status, store: Store | None)
     percent = f"{job.percent} %" if job.percent is not None else ""
     progress = ", ".join(part for part in (job.progress or "", percent) if part)
     text = f"Worker {job.worker}{' (' + signs + ')' if signs else ''} has run it since {shown(job.started)}"
-    text += f"; its progress: {progress}." if progress else "."
+    text = _sentence(f"{text}; its progress: {progress}" if progress else text)
     if status is Status.CANCELING:
         return f"{text} {_person(reader, job)} has canceled it: it ends when its handler lets go."
     if status is Status.PAUSING:
         done = "paused it" if job.until is None else f"postponed it until {shown(job.until)}"
         return f"{text} {_person(reader, job)} has {done}: it waits when its handler lets go."
     return text
+
+
+def _sentence(text: str) -> str:
+    """With a full stop, unless somebody's own words end it."""
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
 
 def _blocked(reader: Reader, job: _Standing, may_see: Callable[[UUID], bool]) -> str:

@@ -155,6 +155,10 @@ def _unknown(exchange: Exchange, service: Service) -> UnknownResource:
     if name == "$batch":
         raise InvalidRequest("A $batch is a POST to <root>$batch, and cannot stand in another one.", code=0x80048D19)
     known = [*service.catalog.by_entityset, *operations.names(service), *_SYSTEM]
+    if name in known and len(exchange.segments) > 1:
+        return UnknownResource(
+            f"Resource not found for the segment '{exchange.segments[1].text[:200]}': nothing can follow '{name}'."
+        )
     logical = service.catalog.tables.get(name)
     hint = f" Did you mean '{logical.entityset}'?" if logical else nearest(name, known)
     return UnknownResource(f"Resource not found for the segment '{exchange.segments[0].text[:200]}'.{hint}")

@@ -430,6 +430,7 @@ def test_skip_tokens_that_are_altered_or_of_another_question_are_refused(watch: 
     ("path", "status", "code", "text"),
     [
         ("acounts", 404, "0x8006088a", "Did you mean 'accounts'?"),
+        ("WhoAmI/UserId", 404, "0x8006088a", "segment 'UserId': nothing can follow 'WhoAmI'."),
         ("account", 404, "0x8006088a", "Did you mean 'accounts'?"),
         ("accounts?$select=nmae", 400, "0x0", "Did you mean 'name'?"),
         ("accounts?$filter=nmae eq 'x'", 400, "0x0", "position 0"),

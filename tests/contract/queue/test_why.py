@@ -116,11 +116,20 @@ def test_back_off_names_the_error_the_attempt_and_the_moment(jobs: Any) -> None:
     assert jobs.why(job) == "It is Completed (Failed) since 2030-01-01 12:03:00 UTC: the server is away."
 
 
+def test_whoever_ends_his_sentence_himself_gets_no_full_stop(jobs: Any) -> None:
+    (job,) = jobs.add()
+    (claimed,) = jobs.claim()
+    jobs.settle((claimed, Succeeded("Hello, Ada!")))
+    assert jobs.why(job) == f"It is Completed (Succeeded) since {NOON}: Hello, Ada!"
+
+
 def test_a_running_job_names_its_worker_since_when_its_last_sign_and_its_progress(jobs: Any) -> None:
     worker = runtime.new_id()
     (job,) = jobs.add()
     (claimed,) = jobs.claim(worker=str(worker))
     assert jobs.why(job) == f"Worker {worker} has run it since {NOON}."
+    jobs.unit(lambda tx: queue.checkpoint(tx, claimed, "c", "Ada, at last!"))
+    assert jobs.why(job).endswith("; its progress: Ada, at last!")
     jobs.store.hold_worker(worker, socket.gethostname(), os.getpid())
     jobs.unit(lambda tx: queue.checkpoint(tx, claimed, "c", "half of it", 50))
     with jobs.store.read() as reader:
