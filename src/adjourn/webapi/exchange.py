@@ -130,7 +130,7 @@ def condition(exchange: Exchange, header: str) -> frozenset[int] | str | None:
 
 
 def check_encoding(headers: Mapping[str, str]) -> None:
-    """Raises NotSupported (415) for a body that would have to be unpacked before it could be read."""
+    """Raises NotSupported (415, 501) for a body that would have to be unpacked before it could be read."""
     found = headers.get("content-encoding", "").strip()
     if found.lower() not in ("", "identity"):
         raise NotSupported(
@@ -138,6 +138,9 @@ def check_encoding(headers: Mapping[str, str]) -> None:
             "this header.",
             status=415,
         )
+    sent = headers.get("transfer-encoding", "").strip()
+    if sent.lower() not in ("", "chunked"):
+        raise NotSupported(f"Transfer-Encoding '{sent[:60]}' is not supported: only chunked is.", status=501)
 
 
 def json_answer(status: int, value: Any, *headers: tuple[str, str]) -> Answer:

@@ -59,6 +59,11 @@ HOST = "Host: 127.0.0.1\r\n"
             {b"400", b"413"},
         ),
         (f"POST {PATH} HTTP/1.1\r\n{HOST}{AUTHORIZED}Transfer-Encoding: chunked\r\n\r\nzz\r\n", {b"400"}),
+        (
+            f"POST {PATH} HTTP/1.1\r\n{HOST}{AUTHORIZED}Transfer-Encoding: gzip, chunked\r\nConnection: close\r\n\r\n"
+            "2\r\n{}\r\n0\r\n\r\n",
+            {b"501"},
+        ),
     ],
 )
 def test_it_is_refused_and_nothing_after_it_is_answered(http: httpx.Client, text: str, accepted: set[bytes]) -> None:
