@@ -149,6 +149,25 @@ def test_an_executor_that_is_killed_gives_its_jobs_back_at_once(
     assert completed(org, org.enqueue(plugins.quick.request("after")))["statuscode"] == 30
 
 
+def test_a_dead_executor_is_no_fault_of_the_jobs_ahead_of_its_slots(
+    service: Service, org: Client, start: Start, tmp_path: Path
+) -> None:
+    """Nor does one of them get a process for itself afterwards, or fail with those that killed three."""
+    supervisor = start(concurrency=1)
+    completed(org, org.enqueue(plugins.quick.request()))
+    (executor,) = supervisor.pool.executors()
+    executor.seconds = 0.0  # as after a hundred short ones
+    killer = plugins.suicidal.request(str(tmp_path / "marker"))
+    jobs = org.enqueue_many([killer, *[plugins.quick.request()] * 3])
+    assert [completed(org, job)["statuscode"] for job in jobs] == [30] * 4
+    with service.store.read() as reader:
+        rows = reader.rows("SELECT crashes FROM asyncoperation ORDER BY sequence")
+        told = [[entry.detail for entry in explain.story(reader, job)] for job in jobs]
+    assert rows == [(0,), (1,), (0,), (0,), (0,)]
+    assert told[0] == ["its executor process died (killed by SIGKILL)"]
+    assert told[1:] == [["the executor process that was to run it died (killed by SIGKILL)"]] * 3
+
+
 def test_a_job_that_keeps_killing_its_executor_is_failed(org: Client, supervisor: Supervisor) -> None:
     done = completed(org, org.enqueue(plugins.poison.request()), seconds=40)
     assert done["statuscode"] == 31
