@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from tests.proof.checker import violations
-from tests.proof.organizations import EPOCH, HTTP, PYTHON, SURFACES, Clock, Twin, refused, standing_still
+from tests.proof.organizations import COMMAND, EPOCH, HTTP, PYTHON, SURFACES, Clock, Twin, refused, standing_still
 from tests.proof.reference import EVENT, REQUEST, RUNS_MAX, Ended, Held, Model, Wanted
 from tests.proof.violations import Log
 from tests.support import postgres
 
-from adjourn.errors import NotFound, NotSupported
+from adjourn.errors import NotFound
 
 EXAMPLES, STEPS = (20, 40) if settings.default is not None and settings.default.derandomize else (1_000, 60)
 TOKENS = st.sampled_from((None, "red", "red", "green"))
@@ -34,6 +34,7 @@ ENDED = st.one_of(
 )
 PICK = st.integers(0, 1_000_000)
 SURFACE = st.sampled_from(SURFACES)
+ACTIONS = ("cancel", "pause", "resume", "postpone", "delete")
 
 
 class Lives(RuleBasedStateMachine):
@@ -157,6 +158,8 @@ class Lives(RuleBasedStateMachine):
         version = (EPOCH.timestamp() + job.modified) * 1_000_000
         for twin in self.twins:
             _, _, _, status, until, *_ = twin.modelled(job)
+            if surface == COMMAND and until is not None:
+                until = until.replace(microsecond=0)  # people are told whole seconds
             wanted = (status // 10, status, until, job.retries, int(version))
             found = twin.seen(surface, twin.ids[number])
             assert found == wanted[: len(found)], f"job {number} by {surface} on {twin.store.dialect}"
@@ -167,11 +170,7 @@ class Lives(RuleBasedStateMachine):
             assert twin.counts(surface) == dict(wanted), (surface, twin.store.dialect)
 
     def _act_on_what_is_gone(self, surface: str, pick: int) -> None:
-        action = ("cancel", "pause", "resume", "postpone", "delete")[pick % 5]
-        # Over HTTP an update of what is not there is an upsert: it would create a system job, which nobody may.
-        upsert = surface == HTTP and action != "delete"
-        code = NotSupported.code if upsert else NotFound.code
-        self._acted(surface, action, self.gone[pick % len(self.gone)], code)
+        self._acted(surface, ACTIONS[pick % len(ACTIONS)], self.gone[pick % len(self.gone)], NotFound.code)
 
     @invariant()
     def alike(self) -> None:
@@ -317,6 +316,21 @@ def test_each_action_in_each_standing_on_each_surface(standing: str) -> None:
                 lives._act(surface, verb, number, 0.0 if now else 60.0)
             lives.alike()
         go_on(lives)
+
+
+@pytest.mark.usefixtures("_organizations")
+@pytest.mark.parametrize("standing", STANDINGS)
+def test_each_surface_tells_how_it_stands_and_that_it_is_gone(standing: str) -> None:
+    lives = life(standing)
+    for surface in SURFACES:
+        for number in (1, 2, 3):
+            lives._look(surface, number)
+        lives._count(surface)
+    lives._delete(PYTHON, 1)
+    for surface in SURFACES:
+        for pick in range(len(ACTIONS)):
+            lives._act_on_what_is_gone(surface, pick)
+    go_on(lives)
 
 
 @pytest.mark.usefixtures("_organizations")
