@@ -45,7 +45,7 @@ from adjourn.metadata.values import moment_text
 from adjourn.operations import chunks, orphans
 from adjourn.service import Service
 from adjourn.store import faults, wal
-from adjourn.worker import duties
+from adjourn.worker import duties, pool
 
 MODULES = ("tests.simulation.handlers", "tests.simulation.isolated_handlers", "tests.simulation.victims")
 _LOOK_SECONDS = 0.5
@@ -61,9 +61,12 @@ _SMALL: tuple[tuple[Any, str, Any], ...] = (
     (duties, "_ORPHANS_FIRST_SECONDS", 4.0),
     (orphans, "EVERY", timedelta(seconds=15)),
     (jobs_orphans, "FOUND_TOGETHER", 3),
+    (pool, "_AHEAD_BYTES_MAX", 2 * LARGE),
 )
 """Limits that a small world is to meet as well."""
 _STEP_PAGES, _LIMIT_PAGES = 60, 120
+_AHEAD_SHARE = 0.4
+"""Of the worlds: workers take jobs ahead of their slots, as they do where runs are short."""
 _FORESEEN = frozenset(
     (
         "an executor died",
@@ -282,6 +285,9 @@ class World:
             # Bulk deletes of a few rows have many chunks, too, and a look for orphans comes in a world of some seconds.
             for module, name, small in _SMALL:
                 stack.enter_context(mock.patch.object(module, name, small))
+            if self.dice.random() < _AHEAD_SHARE:
+                stack.enter_context(mock.patch.object(pool, "_SHORT_SECONDS", _SECONDS_MAX))
+                stack.enter_context(mock.patch.object(pool, "_BATCH_MAX", self.dice.randint(2, 8)))
             limit = {f"ADJOURN_LIMIT_{self.limited.name.upper()}": "2"} if self.limited else {}
             stack.enter_context(mock.patch.dict(os.environ, limit))
             # A log that would be called short is copied already, and a reader is in its way.
