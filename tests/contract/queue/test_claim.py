@@ -10,7 +10,7 @@ import pytest
 
 from adjourn import config, runtime
 from adjourn.jobs import actions, queue
-from adjourn.jobs.model import Continue, ClaimedJob, Released, Succeeded
+from adjourn.jobs.model import ClaimedJob, Continue, Released, Succeeded
 from adjourn.metadata.model import Reference
 
 
