@@ -42,7 +42,7 @@ def statements(dialect: Dialect) -> ClaimStatements:
     fitting = (
         "SELECT sequence FROM (SELECT c.sequence, row_number() OVER (ORDER BY c.sequence) AS number, "
         "sum(c.length) OVER (ORDER BY c.sequence ROWS UNBOUNDED PRECEDING) - c.length AS before FROM ("
-        f"SELECT j.sequence, {length_of('j')} AS length FROM asyncoperation j "
+        f"SELECT j.sequence, {length_of('j')} + coalesce(octet_length(j.cursor), 0) AS length FROM asyncoperation j "
         "WHERE j.statecode = 0 AND j.operationtype = :type AND j.sequence > :after "
         f"ORDER BY j.sequence LIMIT :limit{skip}) c) n WHERE n.number <= :slots OR n.before < :bytes"
     )

@@ -95,7 +95,7 @@ class ClaimedJob:
     data_file: UUID | None
     """Where the data lies if it was over 4 MB; the worker reads it when it prepares the job."""
     data_bytes: int
-    """How much data there is, about: a text that is not ASCII counts its characters."""
+    """How much data there is, its cursor included, about: a text that is not ASCII counts its characters."""
     regarding: Reference | None
     primary_entity_type: str | None
     owning_extension: UUID | None

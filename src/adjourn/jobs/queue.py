@@ -172,6 +172,7 @@ def settle(tx: Transaction, settlements: Sequence[Settlement]) -> Settled:
         if found is None or found[1] != job.lease:
             settled.refused.append(job.id)
             continue
+        del standing[job.sequence]  # a lease has one outcome, also when two come in one batch
         settled.accepted.append(job.id)
         status = Status(found[2])
         standing_now = Standing(status, datetime.fromisoformat(found[3]) if found[3] else None, found[4])

@@ -109,7 +109,7 @@ def claimed(row: Row, lease: str, now: datetime) -> ClaimedJob:
         depth=row[11],
         data=row[12],
         data_file=UUID(row[13]) if row[13] else None,
-        data_bytes=len(row[12]) if row[12] else row[23] or 0,
+        data_bytes=(len(row[12]) if row[12] else row[23] or 0) + len(row[20] or ""),
         regarding=Reference(row[15], UUID(row[14])) if row[14] and row[15] else None,
         primary_entity_type=row[16],
         owning_extension=_known_uuid(row[17]) if row[17] else None,

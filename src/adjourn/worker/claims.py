@@ -28,6 +28,11 @@ class Room(NamedTuple):
     slots: int
     bytes: int
 
+    @property
+    def any(self) -> bool:
+        """Whether there is room for anything."""
+        return self.jobs > 0 and (self.slots > 0 or self.bytes > 0)
+
     def after(self, claimed: Sequence[ClaimedJob]) -> Room:
         """What is left of it."""
         size = sum(job.data_bytes for job in claimed)
@@ -63,14 +68,17 @@ class Claims:
         held: how many jobs of each class run, where one has a limit.
         """
         queue.give_back(tx, self._worker, self._doubtful)
+        if not room.any:
+            return []  # and no look from the very beginning has been had: the next one must not wait for it
         claimed = self._claim_after(tx, self._after(), room, held, lease)
-        if self._after_hint and len(claimed) < room.jobs:
+        left = room.after(claimed)
+        if self._after_hint and left.any:
             # Nothing more beyond the hint: there may be older ones that somebody resumed, rescued, or that had to wait.
             if runtime.monotonic() - self._swept < IDLE_SWEEP_SECONDS:
                 self._look_again = True
             else:
                 self._swept = runtime.monotonic()
-                claimed += self._claim_after(tx, {}, room.after(claimed), _with(held, claimed), lease)
+                claimed += self._claim_after(tx, {}, left, _with(held, claimed), lease)
         return claimed
 
     def doubt(self, lease: str) -> None:
@@ -136,7 +144,7 @@ class Claims:
             limit = self._limits[found.name]
             if limit is not None:
                 wanted = min(wanted, limit - counts[found.name])
-            if wanted <= 0 or not (left.slots or left.bytes):
+            if wanted <= 0 or not left.any:
                 return 0
             jobs = queue.claim(
                 tx,

@@ -10,7 +10,7 @@ import pytest
 
 from adjourn import config, runtime
 from adjourn.jobs import actions, queue
-from adjourn.jobs.model import ClaimedJob, Released, Succeeded
+from adjourn.jobs.model import ClaimedJob, Continue, Released, Succeeded
 from adjourn.metadata.model import Reference
 
 
@@ -45,6 +45,14 @@ def test_who_has_no_slot_is_taken_while_the_data_before_him_is_not_too_much(
 ) -> None:
     submitted = jobs.add(5, data="x" * 1000)
     assert ids(jobs.claim(9, slots=slots, ahead_bytes=ahead_bytes)) == submitted[:taken]
+
+
+def test_the_cursors_that_jobs_go_on_from_count_too(jobs: Any) -> None:
+    submitted = jobs.add(3)
+    jobs.settle(*((job, Continue("x" * 1000)) for job in jobs.claim(3)))
+    claimed = jobs.claim(9, slots=0, ahead_bytes=1001)
+    assert ids(claimed) == submitted[:2]
+    assert [job.data_bytes for job in claimed] == [1000, 1000]
 
 
 def test_data_in_a_file_counts_too_and_so_does_what_was_claimed_of_another_type(jobs: Any) -> None:

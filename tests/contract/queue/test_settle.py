@@ -126,6 +126,27 @@ def test_a_job_is_settled_once(jobs: Any, outcome: Outcome) -> None:
     assert jobs.row(job) == before
 
 
+@pytest.mark.parametrize("outcome", EVERY_OUTCOME, ids=lambda outcome: type(outcome).__name__)
+def test_a_job_is_settled_once_in_a_batch(jobs: Any, outcome: Outcome) -> None:
+    """Its time was up in the moment in which its executor died: the first outcome holds, and nothing tells of the other."""
+    (job,) = jobs.add()
+    (claimed,) = jobs.claim()
+    settled = jobs.settle((claimed, Failed(1, "f", "d")), (claimed, outcome))
+    assert (settled.accepted, settled.refused) == ([job], [job])
+    assert (jobs.row(job)["statuscode"], jobs.row(job)["friendlymessage"]) == (31, "f")
+    assert jobs.rows("SELECT count(*) FROM jobhistory") == [(0,)]
+
+
+def test_an_outcome_of_an_old_lease_does_not_stand_for_that_of_the_new_one(jobs: Any) -> None:
+    (job,) = jobs.add()
+    (late,) = jobs.claim()
+    jobs.settle((late, Released()))
+    (held,) = jobs.claim()
+    settled = jobs.settle((late, Failed(1, "f", "d")), (held, Succeeded()))
+    assert (settled.accepted, settled.refused) == ([job], [job])
+    assert jobs.stands(job) == [(3, 30)]
+
+
 def test_a_job_deleted_while_it_ran_stays_deleted(jobs: Any) -> None:
     (job,) = jobs.add()
     (claimed,) = jobs.claim()

@@ -58,6 +58,12 @@ class Queue:
             )
         self.claims.promoted(sequence)
 
+    def pass_by(self, seconds: float) -> None:
+        """So much time passes."""
+        self.claims._swept -= seconds
+        for hints in self.claims._hints.values():
+            hints[:] = [(moment - seconds, sequence) for moment, sequence in hints]
+
     def later(self) -> None:
         """So much time passes that all that was claimed counts as long ago; the sweep from the very beginning was just now."""
         self.patch.setattr(claims, "_HINT_SECONDS", -1.0)
@@ -115,3 +121,18 @@ def test_what_became_due_while_a_claim_was_under_way_is_not_left_behind(jobs: Qu
     newest = jobs.add(REQUEST)
     jobs.later()
     assert jobs.claim(2) == [old, *newest]
+
+
+@pytest.mark.parametrize("idle", [True, False])
+def test_a_look_from_the_beginning_without_room_is_none(jobs: Queue, idle: bool) -> None:
+    """Large jobs fill what may wait for a slot, for as long as there are more of them: an older one is found nevertheless."""
+    (old,) = jobs.add(REQUEST, postpone_until=runtime.now() + timedelta(hours=1))
+    jobs.add(REQUEST, 8, data="x" * 100)
+    jobs.claim(1)
+    jobs.store.write(lambda tx: actions.resume(tx, old, by=ADMIN))  # elsewhere: nobody tells these claims
+    jobs.pass_by(claims._HINT_SECONDS + 1)
+    jobs.claims._swept = runtime.monotonic() - (1 if idle else config.SWEEP_SECONDS)
+    # SQLite looks from the beginning each time, and finds it now
+    found = jobs.claim(Room(jobs=8, slots=0, bytes=150 if idle else 0))
+    jobs.pass_by(config.SWEEP_SECONDS - 0.5)
+    assert old in found + jobs.claim(Room(jobs=8, slots=1, bytes=0))
