@@ -286,7 +286,7 @@ class World:
             for module, name, small in _SMALL:
                 stack.enter_context(mock.patch.object(module, name, small))
             if self.dice.random() < _AHEAD_SHARE:
-                stack.enter_context(mock.patch.object(pool, "_SHORT_SECONDS", _SECONDS_MAX))
+                stack.enter_context(mock.patch.object(pool, "_SHORT_SECONDS", 0.9))
                 stack.enter_context(mock.patch.object(pool, "_BATCH_MAX", self.dice.randint(2, 8)))
             limit = {f"ADJOURN_LIMIT_{self.limited.name.upper()}": "2"} if self.limited else {}
             stack.enter_context(mock.patch.dict(os.environ, limit))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -33,6 +33,10 @@ class Task:
     user_id: UUID
     function: Function | None = None
     own: Callable[[Call], Any] | None = None
+
+    def without_text(self) -> Task:
+        """For whoever only wants to know what runs: the text may be long."""
+        return self if self.function is None else replace(self, function=replace(self.function, text=""))
 
 
 def data_of(job: ClaimedJob, service: Service) -> str:

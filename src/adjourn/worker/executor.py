@@ -37,7 +37,20 @@ from adjourn.query.metadata_documents import additions
 from adjourn.runtime.logs import configure_logs
 from adjourn.store import faults
 from adjourn.worker import protocol, tree
-from adjourn.worker.protocol import Answer, Ask, Channel, Done, Heard, Interrupt, Metadata, Ready, Run, Traced, Work
+from adjourn.worker.protocol import (
+    Answer,
+    Ask,
+    Channel,
+    Done,
+    Heard,
+    Interrupt,
+    Metadata,
+    Ready,
+    Recall,
+    Run,
+    Traced,
+    Work,
+)
 from adjourn.worker.running_job import RunningJob, Stop
 
 log = structlog.get_logger("adjourn.executor")
@@ -138,6 +151,11 @@ class Executor:
                     self._catalog = catalog_of(additions(documents), version) if documents else load()
                 case Interrupt(jobs):
                     self._interrupt(jobs)
+                case Recall():
+                    while (item := self._work.get(0)) is not None:
+                        self._finish(
+                            item, runtime.monotonic(), _unbegun(self.interrupted.get(item.id)), tracing.Lines()
+                        )
                 case Answer(call):
                     future = self._calls.pop(call, None)
                     if future is not None:
@@ -189,7 +207,7 @@ class Executor:
         """Call the handler: what it returns, or its coroutine. A job that was asked to stop meanwhile does not begin."""
         asked = self.interrupted.get(work.id)
         if asked is not None:
-            return Canceled() if asked == Status.CANCELING else Released(reason="its handler had not begun")
+            return _unbegun(asked)
         handler, arguments, context = prepare(work, self._catalog)
         client = Client(RemoteBackend(self, work.id))
         organization: Any = client
@@ -293,6 +311,10 @@ def prepare(work: Work, catalog: Catalog) -> tuple[handlers.Handler, dict[str, A
     if work.kind == "step":
         return handler, {}, serialize.from_json(work.text, catalog)
     return handler, handler.convert(handlers.arguments_of(work.text), work.name), None
+
+
+def _unbegun(asked: int | None) -> Outcome:
+    return Canceled() if asked == Status.CANCELING else Released(reason="its handler had not begun")
 
 
 def _ended(error: BaseException) -> Outcome:

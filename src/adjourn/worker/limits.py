@@ -50,6 +50,7 @@ class Limits:
         """
         self._pool.restart()
         moment = runtime.monotonic()
+        self._pool.recall(moment)
         for executor in self._pool.executors():
             own = self._pool.is_alone(executor)
             fat = own and executor.memory_bytes() > self._memory_bytes_max

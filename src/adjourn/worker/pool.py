@@ -21,7 +21,7 @@ from adjourn.service import Service
 from adjourn.worker import own_jobs
 from adjourn.worker.atomic import AtomicRun, Session
 from adjourn.worker.claims import Room
-from adjourn.worker.process import ExecutorProcess, Running
+from adjourn.worker.process import LONG_SECONDS, ExecutorProcess, Running
 from adjourn.worker.settling import Settling
 
 log = structlog.get_logger("adjourn.worker")
@@ -30,6 +30,8 @@ _BATCH_MAX = 256
 _AHEAD_BYTES_MAX = 64 * 1024 * 1024
 """Of the data of such jobs; the one that passes it is the last. What has a slot is taken whatever its size."""
 _SHORT_SECONDS = 0.002
+_SILENT_SECONDS_MAX = 0.1
+"""An executor that says nothing for so long has met jobs that are not short: those ahead of its slots are another's, too."""
 _RESTART_SECONDS = 0.2
 
 
@@ -137,6 +139,7 @@ class Pool:
         unbegun: list[Running] = []
         unprepared: list[Settlement] = []
         pause = 0.0
+        slots = self.room().slots
         with self._guard:
             living = [executor for executor in self._executors if not executor.dead and not executor.retiring]
         for job in claimed:
@@ -157,7 +160,11 @@ class Pool:
                 if task.function is not None and task.function.atomic:
                     running.atomic = self._begin_atomic(running)
                 if task.own is not None or job.crashes or (task.function is not None and task.function.isolated):
-                    self._begin_apart(running)
+                    if slots > 0:
+                        self._begin_apart(running)
+                    else:  # they are not sent ahead: each would have a process or a thread at once
+                        self._give_up_being_ahead()
+                        unbegun.append(running)
                 elif living:
                     index = max(range(len(living)), key=lambda i: _room(living[i]) - len(batches.get(i, ())))
                     batches.setdefault(index, {})[str(job.id)] = running
@@ -165,6 +172,7 @@ class Pool:
                         self._run(living[index], batches.pop(index))
                 else:
                     unbegun.append(running)
+                slots -= 1
             except (OSError, RuntimeError) as error:  # no process, thread or file to be had now: it is nobody's failure
                 log.error("a job could not be begun and is given back", job=str(job.id), error=str(error))
                 unbegun.append(running)
@@ -173,8 +181,19 @@ class Pool:
             self._run(living[index], batch)
         if unbegun or unprepared:
             runtime.sleep(pause)
-            self._settling.ended([(running, 0.0, Released()) for running in unbegun])
+            self._settling.ended([(running, 0.0, Released(reason="there was no slot for it")) for running in unbegun])
             self._settling.finished(unprepared)
+
+    def recall(self, moment: float) -> None:
+        """Take back what waits ahead of slots whose runs have turned out long: others may run it, or run before it."""
+        for executor in self.executors():
+            slow = executor.seconds >= _SHORT_SECONDS or moment - executor.heard > _SILENT_SECONDS_MAX
+            if executor.ready and slow and _waiting(executor):
+                executor.recall()
+
+    def _give_up_being_ahead(self) -> None:
+        for executor in self.executors():
+            executor.seconds = max(executor.seconds, LONG_SECONDS)
 
     def _begin_apart(self, running: Running) -> None:
         """On a thread of ours, or in a process of its own. Raises OSError, RuntimeError if there is none to be had."""
@@ -259,7 +278,7 @@ class Pool:
                 self._atomic.pop(job.id, None)
             self._ring()
 
-        run = AtomicRun(Session(self._service, job, running.task), settle, gone)
+        run = AtomicRun(Session(self._service, job, running.task.without_text()), settle, gone)
         with self._guard:
             self._atomic[job.id] = run
         return run

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,15 +17,29 @@ import structlog
 
 from adjourn import config, runtime
 from adjourn.errors import AdjournError, TooLarge
-from adjourn.jobs.model import ClaimedJob, Outcome
+from adjourn.jobs.model import ClaimedJob, Outcome, Released
 from adjourn.metadata.catalog import load
 from adjourn.operations.task import Task
 from adjourn.service import LocalBackend, Service
 from adjourn.worker import calls, protocol, tree
 from adjourn.worker.atomic import AtomicRun, Session
-from adjourn.worker.protocol import Answer, Ask, Channel, Done, Heard, Interrupt, Metadata, Ready, Run, Traced, Work
+from adjourn.worker.protocol import (
+    Answer,
+    Ask,
+    Channel,
+    Done,
+    Heard,
+    Interrupt,
+    Metadata,
+    Ready,
+    Recall,
+    Run,
+    Traced,
+    Work,
+)
 
 log = structlog.get_logger("adjourn.worker")
+LONG_SECONDS = 1.0
 _END_SECONDS = 0.1
 """Between the end of its socket and that of the process, if it dies."""
 _FRAME_CHARACTERS_MAX = 16 * 1024 * 1024
@@ -52,9 +66,8 @@ class Running:
 
     def sent(self) -> None:
         """The process has it: a text that came from a file need not be here, too, as long as it runs."""
-        function = self.task.function
-        if function is not None and self.job.data_file is not None:
-            self.task = replace(self.task, function=replace(function, text=""))
+        if self.job.data_file is not None:
+            self.task = self.task.without_text()
 
 
 class ExecutorProcess:
@@ -79,8 +92,12 @@ class ExecutorProcess:
         """When it was told to interrupt jobs, as long as it has not said that it heard so."""
         self.retiring = False
         """It gets no new jobs and is ended when the last one is done."""
-        self.seconds = 1.0
+        self.seconds = LONG_SECONDS
         """How long its recent runs took on average: short ones are sent ahead in larger batches."""
+        self.heard = 0.0
+        """When an outcome came last, or the first job after a pause went down."""
+        self.recalled = False
+        """It was told to give back what it has not begun, and has got nothing since."""
         self._on_done = on_done
         self._on_death = on_death
         ours, theirs = socket.socketpair()
@@ -120,6 +137,9 @@ class ExecutorProcess:
 
     def run(self, batch: Mapping[str, Running]) -> None:
         """Send jobs down. If the process is gone, `on_death` deals with them."""
+        if not self.running:
+            self.heard = runtime.monotonic()
+        self.recalled = False
         self.running.update(batch)
         self._tell_metadata()
         work = []
@@ -165,6 +185,13 @@ class ExecutorProcess:
             if self.deaf_since is None:
                 self.deaf_since = runtime.monotonic()
             self._send(Interrupt(told))
+
+    def recall(self) -> None:
+        """Have it give back what it has not begun, once; and call its runs long, until enough short ones have shown otherwise."""
+        self.seconds = LONG_SECONDS
+        if not self.recalled:
+            self.recalled = True
+            self._send(Recall())
 
     def deaf(self, moment: float) -> bool:
         """Whether it has not heard of an interruption for longer than handlers have to let go."""
@@ -226,11 +253,13 @@ class ExecutorProcess:
 
     def _outcomes(self, found: list[list[object]]) -> list[tuple[Running, float, Outcome]]:
         done = []
+        self.heard = runtime.monotonic()
         for fields in found:
             job_id, seconds, outcome = protocol.read_outcome(fields)
             running = self.running.pop(job_id, None)
             if running is not None:
-                self.seconds += (seconds - self.seconds) * 0.1
+                if not isinstance(outcome, Released):
+                    self.seconds += (seconds - self.seconds) * 0.1
                 done.append((running, seconds, outcome))
         return done
 

@@ -74,6 +74,10 @@ class Interrupt(msgspec.Struct, frozen=True, array_like=True, tag="interrupt"):
     jobs: dict[str, int]
 
 
+class Recall(msgspec.Struct, frozen=True, array_like=True, tag="recall"):
+    """Down: what has not begun is to be given back."""
+
+
 class Answer(msgspec.Struct, frozen=True, array_like=True, tag="answer"):
     """Down: the result of a call, packed; or its error as [class name, message, code, status]."""
 
@@ -115,7 +119,7 @@ class Heard(msgspec.Struct, frozen=True, array_like=True, tag="heard"):
     """Up: an `Interrupt` has arrived. A process that does not say so runs code that lets nothing else in it run."""
 
 
-Down = Run | Metadata | Interrupt | Answer
+Down = Run | Metadata | Interrupt | Recall | Answer
 Up = Done | Traced | Ask | Ready | Heard
 _ENCODER = msgspec.msgpack.Encoder()
 _DOWN: msgspec.msgpack.Decoder[Down] = msgspec.msgpack.Decoder(Down)
