@@ -276,7 +276,7 @@ VARIANTS = (
                 "        return min([after, *(sequence - 1 for _, sequence in self._lows)])",
                 "        return after",
             ),
-            Edit("worker/*.py", "        if self._after_hint and len(claimed) < room.jobs:", "        if False:"),
+            Edit("worker/*.py", "        if self._after_hint and left.any:", "        if False:"),
             Edit("worker/*.py", "hints[:] = [(moment, min(found, sequence)) for moment, found in hints]", "pass"),
             Edit("worker/*.py", "(now, sequence if low is None else min(low, sequence))", "(now, sequence)"),
         ),
