@@ -1,18 +1,23 @@
 """docs/webapi.md and docs/queries.md to the letter: their commands run as they stand there and answer what is printed.
 
-A line `#> …` is what the command before it prints; `…` in it stands for anything. The Python of webapi.md registers and is called.
+A line `#> …` is what the command before it prints; `…` in it stands for anything. The Python of webapi.md registers and is called,
+that of lifecycle.md runs as jobs.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from tests.support.serving import ROOT, Serving
+
+import adjourn
 
 DOCUMENTS = {name: (ROOT / "docs" / f"{name}.md").read_text() for name in ("webapi", "queries")}
 IMPORTS = "import adjourn\nfrom adjourn import Client, Record, Reference\n"
@@ -70,3 +75,27 @@ def test_commands_print_what_stands_below_them(place: tuple[Serving, Path]) -> N
 def test_the_python_of_the_document_registers(place: tuple[Serving, Path]) -> None:
     service, _ = place
     assert "registered by_hand: 0 steps, 2 messages" in service.printed
+
+
+def test_the_handlers_of_lifecycle_run_as_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs" / "lifecycle.md").read_text()
+    (sample,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    (tmp_path / "of_lifecycle.py").write_text(sample)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("of_lifecycle")
+    said = (
+        "asyncoperations?$select=messagename,statuscode,friendlymessage&$filter=operationtype eq 54&$orderby=sequence"
+    )
+    with adjourn.Organization(f"sqlite:///{tmp_path}/jobs.db") as org:
+        module.enqueue_all(org)
+        org.drain()
+        org.drain(now=datetime.now(UTC) + timedelta(hours=2))
+        org.drain(now=datetime.now(UTC) + timedelta(hours=3))
+        found = [(job["messagename"], job["statuscode"], job["friendlymessage"]) for job in org.retrieve_multiple(said)]
+        names = [account["name"] for account in org.retrieve_multiple("accounts?$select=name&$orderby=createdon")]
+    assert found == [
+        ("print_pages", 30, "3 pages"),
+        ("move_in", 30, None),
+        ("call_back", 30, "they answered"),
+    ]
+    assert sorted(names) == ["Contoso", "Fabrikam"]

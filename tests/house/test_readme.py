@@ -71,13 +71,13 @@ def test_the_function_of_the_sample_moves_into_a_module_of_the_same_database(tmp
     database = re.search(r"--database \S+", command)
     assert database is not None
     out = shell(f"PYTHONPATH=. .venv/bin/adjourn register yourmodule {database[0]}", tmp_path)
-    assert "1 messages registered" in out
+    assert "1 message registered" in out
 
 
 def test_the_step_sample_registers(tmp_path: Path) -> None:
     (tmp_path / "switchboard.py").write_text("import adjourn\n" + blocks("python")[1])
     out = shell(".venv/bin/adjourn register switchboard --database sqlite:///x.db", tmp_path, PYTHONPATH=".")
-    assert "1 steps, 0 messages registered" in out
+    assert "1 step, 0 messages registered" in out
     assert "advice" not in out
 
 

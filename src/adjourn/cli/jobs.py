@@ -24,6 +24,7 @@ from adjourn.query.tree import Attribute, Condition, Filter, Order, Query
 from adjourn.service import Service
 
 _LIST = ("asyncoperationid", "name", "operationtypename", "statuscodename", "createdon", "startedon", "completedon")
+_EXAMPLE = "0190a3c2-7c1e-7b30-9d2a-5f6e7d8c9b0a"
 _STATES = {"ready": 0, "suspended": 1, "locked": 2, "completed": 3}
 
 
@@ -36,7 +37,11 @@ class JobId(click.ParamType[UUID]):
         try:
             return UUID(str(value))
         except ValueError:
-            self.fail(f"'{value}' is no job id: a guid such as 019a…-7….", parameter, context)
+            self.fail(
+                f"'{value}' is no job id: a guid such as {_EXAMPLE}, as `adjourn jobs list` shows them.",
+                parameter,
+                context,
+            )
 
 
 class Moment(click.ParamType[datetime]):
@@ -117,10 +122,10 @@ def show(job: UUID, database: str) -> None:
 @click.argument("job", type=JobId())
 @database_option
 def show_history(job: UUID, database: str) -> None:
-    """What people, retries, pauses, rescues and its token did to a job."""
+    """What people, retries, pauses, rescues and tokens did to it."""
     with _opened(database) as (service, _):
         told = _story(service, job)
-    print_table(["when", "event", "statuses", "by", "why"], told)
+    print_table(["when", "event", "statuses", "by", "why"], told, whole=("event", "statuses"), wrapped=("by", "why"))
 
 
 @jobs.command()

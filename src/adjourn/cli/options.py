@@ -10,6 +10,7 @@ import click
 
 from adjourn import config
 from adjourn.errors import InvalidRequest
+from adjourn.pipeline.registration import Registered
 from adjourn.service import Service
 from adjourn.store import sqlite_path
 
@@ -39,6 +40,12 @@ def opened(database: str) -> Iterator[Service]:
         yield service
     finally:
         service.close()
+
+
+def numbers(registered: Registered) -> str:
+    """What a registration wrote, in words: `1 step, 2 messages`."""
+    found = {"step": registered.steps, "message": registered.messages}
+    return ", ".join(f"{number} {name}{'' if number == 1 else 's'}" for name, number in found.items())
 
 
 def optional_address(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, int] | None:

@@ -14,7 +14,7 @@ import click
 import structlog
 
 from adjourn import config, runtime
-from adjourn.cli.options import address, database_option, optional_address
+from adjourn.cli.options import address, database_option, numbers, optional_address
 from adjourn.errors import InvalidRequest
 from adjourn.operations import platform, retention
 from adjourn.runtime import memory
@@ -90,7 +90,7 @@ def serve(
             modules.insert(0, _DEMO)
         for module in modules:
             registered = service.register(module)
-            click.echo(f"registered {module}: {registered.steps} steps, {registered.messages} messages")
+            click.echo(f"registered {module}: {numbers(registered)}")
             # The demo keeps its jobs on purpose: there is something to look at.
             for line in registered.advice if module != _DEMO else ():
                 click.echo(f"  advice: {line}")
@@ -128,7 +128,7 @@ def serve(
             found.refuse()
 
 
-@click.command()
+@click.command(short_help="Run jobs of a PostgreSQL organization on this host too.")
 @database_option
 @click.option("--processes", default=config.PROCESSES_DEFAULT, show_default=True, type=click.IntRange(1, 64))
 @click.option("--concurrency", default=config.CONCURRENCY_DEFAULT, show_default=True, type=click.IntRange(1, 256))

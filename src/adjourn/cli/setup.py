@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from adjourn.cli.options import database_option, opened
+from adjourn.cli.options import database_option, numbers, opened
 from adjourn.jobs import explain
 from adjourn.service import Service
 
@@ -20,7 +20,7 @@ def migrate(database: str) -> None:
         service.close()
 
 
-@click.command()
+@click.command(short_help="Register the steps and messages of modules.")
 @click.argument("modules", nargs=-1, required=True, metavar="MODULE...")
 @database_option
 def register(modules: tuple[str, ...], database: str) -> None:
@@ -29,7 +29,7 @@ def register(modules: tuple[str, ...], database: str) -> None:
     try:
         for module in modules:
             registered = service.register(module)
-            click.echo(f"{module}: {registered.steps} steps, {registered.messages} messages registered.")
+            click.echo(f"{module}: {numbers(registered)} registered.")
             for line in registered.advice:
                 click.echo(f"  advice: {line}")
     finally:

@@ -1,14 +1,17 @@
-"""Tables in the terminal: as wide as it is, long texts cut with an ellipsis, nulls as nothing.
+"""Tables in the terminal: as wide as it is, long texts cut with an ellipsis or wrapped, nulls as nothing.
 
-Ids and moments are never cut: ids are there to be copied into the next command, and half a moment tells nothing. A table
+Ids and moments are never cut: ids are there to be copied into the next command, and half a moment tells nothing. Texts that
+are the answer to what was asked, such as why something happened, are wrapped. A table
 may leave out columns where the terminal is narrow, and then says so; one of many ids may be wider than the terminal.
 """
 
 from __future__ import annotations
 
 import shutil
+import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any
 from uuid import UUID
 
@@ -23,18 +26,22 @@ _GAP = 2
 
 
 def print_table(
-    names: Sequence[str], rows: Sequence[Sequence[Any]], *, whole: Sequence[str] = (), spare: Sequence[str] = ()
+    names: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    whole: Sequence[str] = (),
+    spare: Sequence[str] = (),
+    wrapped: Sequence[str] = (),
 ) -> None:
     """Print rows under their names, and how many there are.
 
-    whole: columns that are never cut, beside ids and moments. spare: columns to leave out, the first one first, as long
-    as the table is wider than the terminal.
+    whole: columns that are never cut, beside ids and moments. spare: columns to leave out, those with nothing in any row
+    and then the first one first, as long as the table is wider than the terminal. wrapped: columns whose long texts take
+    several lines.
     """
     cells = [[text(value) for value in row] for row in rows]
-    widths = {
-        name: min(_CELL_CHARACTERS_MAX, max([len(name), *(len(row[index]) for row in cells)]))
-        for index, name in enumerate(names)
-    }
+    widths = {name: max([len(name), *(len(row[index]) for row in cells)]) for index, name in enumerate(names)}
+    widths = {name: width if name in wrapped else min(_CELL_CHARACTERS_MAX, width) for name, width in widths.items()}
     kept = {
         name
         for index, name in enumerate(names)
@@ -42,18 +49,24 @@ def print_table(
     }
     available = shutil.get_terminal_size((120, 40)).columns
     left_out = []
-    for name in spare:
+    for name in sorted(spare, key=lambda name: any(row[names.index(name)] for row in cells)):
         least = sum(width if key in kept else min(width, _CELL_CHARACTERS_WANTED) for key, width in widths.items())
         if least + _GAP * (len(widths) - 1) <= available:
             break
         left_out.append(name)
         del widths[name]
-    widths = _fitted(widths, available, kept)
+    # An id in a sentence is there to be copied, too: a wrapped column is as wide as its longest word.
+    words = {name: [name, *(word for row in cells for word in row[names.index(name)].split())] for name in wrapped}
+    widths = _fitted(widths, available, kept, {name: max(map(len, found)) for name, found in words.items()})
     shown = [index for index, name in enumerate(names) if name in widths]
     click.echo(_line(list(widths), widths))
     click.echo(_line(["─" * width for width in widths.values()], widths))
     for row in cells:
-        click.echo(_line([row[index] for index in shown], widths))
+        folded = [
+            _folded(row[index], widths[names[index]]) if names[index] in wrapped else [row[index]] for index in shown
+        ]
+        for parts in zip_longest(*folded, fillvalue=""):
+            click.echo(_line(parts, widths))
     end = f"; a wider terminal shows {', '.join(left_out)} too" if left_out else ""
     click.echo(f"{len(rows)} row{'' if len(rows) == 1 else 's'}{end}")
 
@@ -69,15 +82,21 @@ def text(value: Any) -> str:
     return " ".join(str(value).split())
 
 
-def _fitted(widths: dict[str, int], available: int, kept: set[str]) -> dict[str, int]:
-    """Narrow the widest columns until the table fits, none below eight characters and none of those that stay whole."""
+def _fitted(widths: dict[str, int], available: int, kept: set[str], least: Mapping[str, int]) -> dict[str, int]:
+    """Narrow the widest columns until the table fits, none below its least or eight characters and none that stays whole."""
     widths = dict(widths)
     while sum(widths.values()) + _GAP * (len(widths) - 1) > available:
-        widest = max((name for name in widths if name not in kept), key=widths.__getitem__, default=None)
-        if widest is None or widths[widest] <= _CELL_CHARACTERS_MIN:
+        narrowable = [
+            name for name in widths if name not in kept and widths[name] > least.get(name, _CELL_CHARACTERS_MIN)
+        ]
+        if not narrowable:
             break
-        widths[widest] -= 1
+        widths[max(narrowable, key=widths.__getitem__)] -= 1
     return widths
+
+
+def _folded(words: str, width: int) -> list[str]:
+    return textwrap.wrap(words, width, break_long_words=False, break_on_hyphens=False)
 
 
 def _line(cells: Sequence[str], widths: Mapping[str, int]) -> str:

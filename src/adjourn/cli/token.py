@@ -27,7 +27,7 @@ def token() -> None:
     """Make, list and revoke access tokens of users."""
 
 
-@token.command()
+@token.command(short_help="Make a token for a user, and print it once.")
 @click.option(
     "--user", required=True, metavar="NAME", help="Domain name, e-mail address, full name or id of a systemuser."
 )

@@ -139,11 +139,20 @@ def _locked(reader: Reader, job: _Standing, status: Status, store: Store | None)
     progress = ", ".join(part for part in (job.progress or "", percent) if part)
     text = f"Worker {job.worker}{' (' + signs + ')' if signs else ''} has run it since {shown(job.started)}"
     text = _sentence(f"{text}; its progress: {progress}" if progress else text)
+    when = "as soon as its handler lets go"
+    if signs and store is not None and job.worker not in store.living([str(job.worker)]):
+        when = "from then on"
+        text += (
+            " That worker is dead: another one gives the job back within five seconds."
+            if store.living()
+            else " That worker is dead and no other is there: `adjourn serve` on this database gives the job back."
+        )
     if status is Status.CANCELING:
-        return f"{text} {_person(reader, job)} has canceled it: it ends when its handler lets go."
+        ends = "it ends then" if when == "from then on" else f"it ends {when}"
+        return f"{text} {_person(reader, job)} has canceled it: {ends}."
     if status is Status.PAUSING:
         done = "paused it" if job.until is None else f"postponed it until {shown(job.until)}"
-        return f"{text} {_person(reader, job)} has {done}: it waits when its handler lets go."
+        return f"{text} {_person(reader, job)} has {done}: it waits {when}."
     return text
 
 

@@ -78,12 +78,16 @@ class Jobs:
             column = self._catalog.table("asyncoperation").columns["dependencytoken"]
             if not isinstance(token, str) or not 0 < len(token) <= (column.max_length or 256) or "\0" in token:
                 raise InvalidRequest(
-                    f"A dependency token is a text of 1 to {column.max_length} characters, without NUL.",
+                    f"A dependency token is a text of 1 to {column.max_length} characters, without NUL; found {_found(token)}.",
                     code=errors.STRING_TOO_LONG,
                 )
         until = options.get("postpone_until")
         if until is not None and (not isinstance(until, datetime) or until.tzinfo is None):
-            raise InvalidRequest("postpone_until must be a datetime with a time zone.", code=errors.DATETIME_INVALID)
+            raise InvalidRequest(
+                "postpone_until must be a datetime with a time zone, such as datetime(2030, 1, 31, 13, 45, tzinfo=UTC); found "
+                f"{str(until)[:50]!r} ({type(until).__name__}).",
+                code=errors.DATETIME_INVALID,
+            )
         pattern, start = _recurrence(options, until)
         regarding = options.get("regarding")
         owner = options.get("owner")
@@ -194,6 +198,12 @@ def _recurrence(options: Mapping[str, Any], until: datetime | None) -> tuple[str
     start = start.astimezone(UTC) if start is not None else None
     timetable.first(pattern, start, runtime.now(), until)  # refused here, before anything is done
     return pattern, start
+
+
+def _found(token: object) -> str:
+    if not isinstance(token, str):
+        return f"{str(token)[:50]!r} ({type(token).__name__})"
+    return f"{len(token)} characters{', one of them NUL' if chr(0) in token else ''}"
 
 
 def _not_json(request: Request) -> InvalidRequest:

@@ -86,7 +86,7 @@ def action_of(changes: Mapping[str, Any]) -> tuple[str, datetime | None] | None:
     if action is None:
         raise InvalidRequest(
             f"A caller cannot set state {state} with status {status} on a system job. Accepted: 3/32 cancels, 0/0 resumes, "
-            "1/10 pauses, and any of them with postponeuntil postpones.",
+            "1/10 pauses; postponeuntil, alone or with 0/0 or 1/10, postpones.",
             code=errors.STATE_PAIR_INVALID,
         )
     if until is not None and action != CANCEL:

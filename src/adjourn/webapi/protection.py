@@ -33,12 +33,15 @@ class Limits:
 
     @classmethod
     def of_environment(cls, environment: Mapping[str, str] = os.environ) -> Limits:
-        """ADJOURN_LIMIT_REQUESTS, ADJOURN_LIMIT_SECONDS, ADJOURN_LIMIT_CONCURRENT. Raises InvalidRequest for no number."""
+        """ADJOURN_USER_REQUESTS, ADJOURN_USER_SECONDS, ADJOURN_USER_CONCURRENT. Raises InvalidRequest for no number.
+
+        Not ADJOURN_LIMIT_…: ADJOURN_LIMIT_REQUESTS is how many jobs of the class requests run at a time.
+        """
         found = []
         for name in ("REQUESTS", "SECONDS", "CONCURRENT"):
-            text = environment.get(f"ADJOURN_LIMIT_{name}", "")
+            text = environment.get(f"ADJOURN_USER_{name}", "")
             if text and not (text.isascii() and text.isdigit() and int(text[:12]) > 0):
-                raise InvalidRequest(f"ADJOURN_LIMIT_{name} must be a whole number from 1, found '{text[:40]}'.")
+                raise InvalidRequest(f"ADJOURN_USER_{name} must be a whole number from 1, found '{text[:40]}'.")
             found.append(int(text[:12]) if text else None)
         usual = cls()
         return cls(found[0] or usual.requests, found[1] or usual.seconds, found[2] or usual.concurrent)

@@ -105,7 +105,19 @@ def test_a_ready_job_is_canceled_at_once(http: httpx.Client, job: str) -> None:
 def test_a_pair_that_no_caller_may_set_is_refused(http: httpx.Client, job: str, pair: tuple[int, int]) -> None:
     found = error_of(http.patch(job, json={"statecode": pair[0], "statuscode": pair[1]}))
     assert found[:2] == (400, "0x80048408")
+    assert found[2].endswith("1/10 pauses; postponeuntil, alone or with 0/0 or 1/10, postpones.")
     assert state(http, job) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "alone", [{"statecode": 3}, {"statuscode": 32}, {"statuscode": 32, "postponeuntil": "2031-01-01T00:00:00Z"}]
+)
+def test_one_column_alone_means_its_pair_and_a_moment_beside_a_cancel_nothing(
+    http: httpx.Client, job: str, alone: dict[str, Any]
+) -> None:
+    assert http.patch(job, json=alone).status_code == 204
+    body = http.get(job).json()
+    assert (body["statecode"], body["statuscode"], body["postponeuntil"]) == (3, 32, None)
 
 
 @pytest.mark.requirement("M31")
@@ -219,6 +231,15 @@ def test_execute_async_postpones_and_serializes(http: httpx.Client, account: str
     ("body", "text"),
     [
         ({}, "needs parameter 'MessageName'"),
+        (
+            {"MesageName": "greet"},
+            "has no parameter 'MesageName'; it takes MessageName, InputParameters, DependencyToken",
+        ),
+        ({"Message": "greet"}, "Did you mean 'MessageName'?"),
+        (
+            {"MessageName": "greet", "InputParameters": {"name": "x"}, "DependencyToken": "t" * 500},
+            "1 to 256 characters, without NUL; found 500 characters",
+        ),
         ({"MessageName": "geret"}, "Did you mean 'greet'?"),
         ({"MessageName": "greet"}, "needs parameter 'name'"),
         ({"MessageName": "greet", "InputParameters": {"name": 5}}, "Parameter 'name'"),

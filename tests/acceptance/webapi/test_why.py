@@ -104,7 +104,7 @@ def test_postponed_and_paused_by_a_person(org: Client, http: httpx.Client, store
     (claimed,) = claim(store)
     patch(http, job, statecode=1)
     assert why(job) == (
-        f"Worker {WORKER} has run it since {shown(claimed.started_on)}. {ADMIN} has paused it: it waits when its handler lets go."
+        f"Worker {WORKER} has run it since {shown(claimed.started_on)}. {ADMIN} has paused it: it waits as soon as its handler lets go."
     )
     settle(store, claimed, Continue("c"))
     assert why(job) == f"It was paused by {ADMIN} and waits to be resumed."

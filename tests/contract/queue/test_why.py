@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import socket
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -24,6 +26,17 @@ def _ada(jobs: Any) -> None:
     cast = "::uuid" if jobs.store.dialect == "postgres" else ""
     put = f"INSERT INTO systemuser (systemuserid, fullname) VALUES (:id{cast}, :name) ON CONFLICT (systemuserid) "
     jobs.unit(lambda tx: tx.execute(f"{put}DO UPDATE SET fullname = excluded.fullname", values))
+
+
+def left_by_a_dead(jobs: Any, worker: UUID) -> None:
+    """What the store still holds of a worker that died: a file that nobody locks, a beat of long ago."""
+    if jobs.store.dialect == "sqlite":
+        folder = Path(f"{jobs.store.path}-workers")
+        folder.mkdir(exist_ok=True)
+        (folder / str(worker)).write_text("there 4711")
+        return
+    jobs.store.hold_worker(worker, "there", 4711)
+    jobs.unit(lambda tx: tx.execute("UPDATE worker SET beaton = clock_timestamp() - interval '1 minute'", {}))
 
 
 @pytest.mark.requirement("M21")
@@ -82,7 +95,7 @@ def test_a_paused_job_names_the_person(jobs: Any) -> None:
     (claimed,) = jobs.claim()
     jobs.act(actions.pause, job)
     assert jobs.why(job) == (
-        f"Worker w has run it since {NOON}. Ada Admin has paused it: it waits when its handler lets go."
+        f"Worker w has run it since {NOON}. Ada Admin has paused it: it waits as soon as its handler lets go."
     )
     jobs.settle((claimed, Continue("c")))
     assert jobs.why(job) == "It was paused by Ada Admin and waits to be resumed."
@@ -93,10 +106,10 @@ def test_a_job_that_is_asked_to_let_go_says_so(jobs: Any) -> None:
     first, second = jobs.claim(2)
     jobs.act(actions.postpone, first.id, jobs.now + timedelta(hours=1))
     assert jobs.why(first.id).endswith(
-        "Ada Admin has postponed it until 2030-01-01 13:00:00 UTC: it waits when its handler lets go."
+        "Ada Admin has postponed it until 2030-01-01 13:00:00 UTC: it waits as soon as its handler lets go."
     )
     jobs.act(actions.cancel, second.id)
-    assert jobs.why(second.id).endswith("Ada Admin has canceled it: it ends when its handler lets go.")
+    assert jobs.why(second.id).endswith("Ada Admin has canceled it: it ends as soon as its handler lets go.")
 
 
 def test_back_off_names_the_error_the_attempt_and_the_moment(jobs: Any) -> None:
@@ -143,6 +156,28 @@ def test_a_running_job_names_its_worker_since_when_its_last_sign_and_its_progres
     else:
         assert "which is alive" in told
     jobs.store.release_worker(worker)
+
+
+def test_a_dead_worker_is_called_dead_and_who_gives_its_jobs_back_is_named(jobs: Any) -> None:
+    """Nobody is left to let go, so nothing may promise it."""
+    worker, other = runtime.new_id(), runtime.new_id()
+    jobs.add(3)
+    running, paused, canceled = jobs.claim(3, worker=str(worker))
+    jobs.act(actions.pause, paused.id)
+    jobs.act(actions.cancel, canceled.id)
+    left_by_a_dead(jobs, worker)
+
+    def why(job: UUID) -> str:
+        with jobs.store.read() as reader:
+            return explain.why(reader, job, jobs.store)
+
+    alone = "That worker is dead and no other is there: `adjourn serve` on this database gives the job back."
+    assert why(running.id).endswith(f". {alone}")
+    assert why(paused.id).endswith(f". {alone} Ada Admin has paused it: it waits from then on.")
+    assert why(canceled.id).endswith(f". {alone} Ada Admin has canceled it: it ends then.")
+    jobs.store.hold_worker(other, socket.gethostname(), os.getpid())
+    assert why(running.id).endswith(". That worker is dead: another one gives the job back within five seconds.")
+    jobs.store.release_worker(other)
 
 
 def test_a_long_turn_of_a_step_is_named(jobs: Any, monkeypatch: pytest.MonkeyPatch) -> None:

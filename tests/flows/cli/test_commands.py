@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 import adjourn
 from adjourn.cli import adjourn as command
+from adjourn.cli.table import print_table
 from adjourn.errors import InvalidRequest
 from adjourn.pipeline.call import Request
 
@@ -65,7 +66,9 @@ def test_a_listed_job_can_be_explained(database: str, columns: str) -> None:
     assert run("jobs", "why", job, "--database", database).exit_code == 0, listed
 
 
-@pytest.mark.parametrize(("columns", "missing"), [("80", "type, completed, started"), ("100", "type"), ("120", None)])
+@pytest.mark.parametrize(
+    ("columns", "missing"), [("80", "completed, started, type"), ("100", "completed, started"), ("120", None)]
+)
 def test_a_narrow_list_of_jobs_leaves_out_columns_rather_than_half_of_a_status(
     database: str, columns: str, missing: str | None
 ) -> None:
@@ -138,3 +141,47 @@ def test_a_token_for_nobody_in_particular_is_refused(database: str, user: str, s
             org.create("systemuser", {**name, "businessunitid": ("businessunit", unit)})
     result = run("token", "create", "--user", user, "--database", database)
     assert said in str(result.exception)
+
+
+@pytest.mark.parametrize("group", [(), ("jobs",), ("token",)], ids=["adjourn", "jobs", "token"])
+def test_no_command_is_described_by_half_a_sentence(group: tuple[str, ...]) -> None:
+    assert "..." not in run(*group, "--help").output.split("Commands:")[1]
+
+
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_a_history_tells_the_whole_why(database: str, columns: str) -> None:
+    """It is what was asked for; the id in it is there to be copied."""
+    with adjourn.Organization(database) as org:
+        first = org.enqueue(Request("WhoAmI"), dependency_token="t")
+        second = org.enqueue(Request("WhoAmI"), dependency_token="t")
+        org.drain()
+    asked = ("jobs", "history", str(second), "--database", database)
+    told = CliRunner(env={"COLUMNS": columns}).invoke(command, asked).output
+    lines = told.splitlines()
+    assert "…" not in told
+    assert str(first) in told
+    assert "1/10 -> 0/0" in lines[2]
+    why = lines[0].index("why")
+    assert " ".join(line[why:].strip() for line in lines[2:-1]) == f"job {first} before it has ended"
+    assert lines[-1] == "1 row"
+
+
+def test_a_wrapped_table_fits_where_its_words_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    rows = [["retry", "the server was away for quite a while, again"], ["pause", None]]
+    print_table(["event", "why"], rows, whole=("event",), wrapped=("why",))
+    assert capsys.readouterr().out.splitlines() == [
+        "event  why",
+        "─────  ─────────────────────────────────",
+        "retry  the server was away for quite a",
+        "       while, again",
+        "pause",
+        "2 rows",
+    ]
+
+
+def test_what_is_no_job_id_is_told_what_one_looks_like() -> None:
+    refused = run("jobs", "why", "123")
+    assert "'123' is no job id: a guid such as 0190a3c2-7c1e-7b30-9d2a-5f6e7d8c9b0a" in " ".join(refused.output.split())

@@ -143,3 +143,12 @@ def test_the_first_use_of_another_function_does_not_end_the_isolation_of_its_mod
     monkeypatch.setattr(mixed, "shared", shared, raising=False)
     (advice,) = service.register(mixed.__name__).advice
     assert "isolated=True holds for the whole module" in advice
+
+
+def test_a_moment_without_a_time_zone_is_refused_with_what_was_found(org: Client, steps: Service) -> None:
+    """datetime.now() is rarely UTC."""
+    for found in (datetime(2030, 1, 1, 12), "2030-01-01"):
+        with pytest.raises(
+            InvalidRequest, match=rf"with a time zone, such as .*; found '2030-01-01.*{type(found).__name__}"
+        ):
+            org.enqueue(plugins.add.request(1, 2), postpone_until=found)  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adjourn.errors import InvalidRequest, Throttled
+from adjourn.jobs.classes import CLASSES
 from adjourn.webapi import protection
 from adjourn.webapi.protection import SLICE_SECONDS, WINDOW_SECONDS, Limits, Protection, Window
 
@@ -87,8 +88,14 @@ def test_only_so_many_users_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_limits_from_the_environment() -> None:
-    found = Limits.of_environment({"ADJOURN_LIMIT_REQUESTS": "10", "ADJOURN_LIMIT_CONCURRENT": "3"})
+    found = Limits.of_environment({"ADJOURN_USER_REQUESTS": "10", "ADJOURN_USER_CONCURRENT": "3"})
     assert found == Limits(10, 1_200, 3)
     for wrong in ("0", "-1", "many", "1.5"):
-        with pytest.raises(InvalidRequest, match="ADJOURN_LIMIT_SECONDS"):
-            Limits.of_environment({"ADJOURN_LIMIT_SECONDS": wrong})
+        with pytest.raises(InvalidRequest, match="ADJOURN_USER_SECONDS"):
+            Limits.of_environment({"ADJOURN_USER_SECONDS": wrong})
+
+
+def test_a_limit_of_jobs_is_no_limit_of_users() -> None:
+    """ADJOURN_LIMIT_REQUESTS=4 let four jobs run at a time, and refused a user's fifth request."""
+    jobs = {f"ADJOURN_LIMIT_{found.name.upper()}": "4" for found in CLASSES}
+    assert Limits.of_environment(jobs) == Limits()
