@@ -21,7 +21,7 @@ from adjourn.service import Service
 from adjourn.worker import own_jobs
 from adjourn.worker.atomic import AtomicRun, Session
 from adjourn.worker.claims import Room
-from adjourn.worker.process import LONG_SECONDS, ExecutorProcess, Running
+from adjourn.worker.process import CAUTIOUS_RUNS, ExecutorProcess, Running
 from adjourn.worker.settling import Settling
 
 log = structlog.get_logger("adjourn.worker")
@@ -31,7 +31,9 @@ _AHEAD_BYTES_MAX = 64 * 1024 * 1024
 """Of the data of such jobs; the one that passes it is the last. What has a slot is taken whatever its size."""
 _SHORT_SECONDS = 0.002
 _SILENT_SECONDS_MAX = 0.1
-"""An executor that says nothing for so long has met jobs that are not short: those ahead of its slots are another's, too."""
+"""An executor that says nothing for so long has met jobs that are not short."""
+_WAIT_SECONDS_MAX = 1.0
+"""How long what is ahead of its slots may be expected to wait for one, by its recent runs."""
 _RESTART_SECONDS = 0.2
 
 
@@ -187,13 +189,15 @@ class Pool:
     def recall(self, moment: float) -> None:
         """Take back what waits ahead of slots whose runs have turned out long: others may run it, or run before it."""
         for executor in self.executors():
-            slow = executor.seconds >= _SHORT_SECONDS or moment - executor.heard > _SILENT_SECONDS_MAX
-            if executor.ready and slow and _waiting(executor):
+            waiting = len(_waiting(executor))
+            silent = moment - executor.heard > _SILENT_SECONDS_MAX
+            slow = waiting * executor.seconds > _WAIT_SECONDS_MAX * executor.concurrency
+            if executor.ready and waiting and (silent or slow):
                 executor.recall()
 
     def _give_up_being_ahead(self) -> None:
         for executor in self.executors():
-            executor.seconds = max(executor.seconds, LONG_SECONDS)
+            executor.cautious = CAUTIOUS_RUNS
 
     def _begin_apart(self, running: Running) -> None:
         """On a thread of ours, or in a process of its own. Raises OSError, RuntimeError if there is none to be had."""
@@ -342,7 +346,8 @@ def _room(executor: ExecutorProcess) -> int:
     """How many more jobs an executor may get."""
     if executor.dead or executor.retiring:
         return 0
-    ahead = _BATCH_MAX if executor.seconds < _SHORT_SECONDS else executor.concurrency
+    short = executor.seconds < _SHORT_SECONDS and not executor.cautious
+    ahead = _BATCH_MAX if short else executor.concurrency
     return max(0, max(ahead, executor.concurrency) - len(executor.running))
 
 

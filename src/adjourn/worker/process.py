@@ -39,7 +39,7 @@ from adjourn.worker.protocol import (
 )
 
 log = structlog.get_logger("adjourn.worker")
-LONG_SECONDS = 1.0
+CAUTIOUS_RUNS = 60
 _END_SECONDS = 0.1
 """Between the end of its socket and that of the process, if it dies."""
 _FRAME_CHARACTERS_MAX = 16 * 1024 * 1024
@@ -92,8 +92,10 @@ class ExecutorProcess:
         """When it was told to interrupt jobs, as long as it has not said that it heard so."""
         self.retiring = False
         """It gets no new jobs and is ended when the last one is done."""
-        self.seconds = LONG_SECONDS
+        self.seconds = 1.0
         """How long its recent runs took on average: short ones are sent ahead in larger batches."""
+        self.cautious = 0
+        """So many runs are to end before any is sent ahead again."""
         self.heard = 0.0
         """When an outcome came last, or the first job after a pause went down."""
         self.recalled = False
@@ -187,8 +189,8 @@ class ExecutorProcess:
             self._send(Interrupt(told))
 
     def recall(self) -> None:
-        """Have it give back what it has not begun, once; and call its runs long, until enough short ones have shown otherwise."""
-        self.seconds = LONG_SECONDS
+        """Have it give back what it has not begun, once, and have nothing ahead for a while."""
+        self.cautious = CAUTIOUS_RUNS
         if not self.recalled:
             self.recalled = True
             self._send(Recall())
@@ -260,6 +262,7 @@ class ExecutorProcess:
             if running is not None:
                 if not isinstance(outcome, Released):
                     self.seconds += (seconds - self.seconds) * 0.1
+                    self.cautious = max(0, self.cautious - 1)
                 done.append((running, seconds, outcome))
         return done
 
