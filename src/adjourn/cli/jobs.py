@@ -24,6 +24,7 @@ from adjourn.query.tree import Attribute, Condition, Filter, Order, Query
 from adjourn.service import Service
 
 _LIST = ("asyncoperationid", "name", "operationtypename", "statuscodename", "createdon", "startedon", "completedon")
+_LIMIT_MAX = 5000
 _STATES = {"ready": 0, "suspended": 1, "locked": 2, "completed": 3}
 
 
@@ -64,7 +65,7 @@ def jobs() -> None:
 
 @jobs.command("list")
 @click.option("--state", type=click.Choice(list(_STATES)), help="Only jobs in this state.")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 5000))
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, _LIMIT_MAX))
 @database_option
 def list_jobs(state: str | None, limit: int, database: str) -> None:
     """The newest jobs."""
@@ -74,16 +75,17 @@ def list_jobs(state: str | None, limit: int, database: str) -> None:
         tuple(Attribute(name) for name in _LIST),
         filter=Filter("and", conditions) if conditions else None,
         orders=(Order("createdon", descending=True), Order("sequence", descending=True)),
-        top=limit,
+        top=min(limit + 1, _LIMIT_MAX),
     )
     with _opened(database) as (service, call):
         rows = service.retrieve_multiple(query, call)
         answers = [python_row(rows.plan, row) for row in rows.rows]
     print_table(
         ["job", "name", "type", "status", "created", "started", "completed"],
-        [[answer[name] for name in _LIST] for answer in answers],
+        [[answer[name] for name in _LIST] for answer in answers[:limit]],
         whole=("status",),
         spare=("type", "completed", "started", "created"),
+        more="--limit shows older ones" if len(answers) > limit else "",
     )
 
 
@@ -120,7 +122,10 @@ def show_history(job: UUID, database: str) -> None:
     """What people, retries, pauses, rescues and its token did to a job."""
     with _opened(database) as (service, _):
         told = _story(service, job)
-    print_table(["when", "event", "statuses", "by", "why"], told)
+    if told:
+        print_table(["when", "event", "statuses", "by", "why"], told, wrapped=("by", "why"))
+    else:
+        click.echo("Nobody and nothing has touched it beside its plain run, of which `adjourn jobs show` has the moments.")
 
 
 @jobs.command()

@@ -1,4 +1,4 @@
-"""Tables in the terminal: as wide as it is, long texts cut with an ellipsis, nulls as nothing.
+"""Tables in the terminal: as wide as it is, long texts cut with an ellipsis or wrapped, nulls as nothing.
 
 Ids and moments are never cut: ids are there to be copied into the next command, and half a moment tells nothing. A table
 may leave out columns where the terminal is narrow, and then says so; one of many ids may be wider than the terminal.
@@ -7,8 +7,10 @@ may leave out columns where the terminal is narrow, and then says so; one of man
 from __future__ import annotations
 
 import shutil
+import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any
 from uuid import UUID
 
@@ -23,12 +25,19 @@ _GAP = 2
 
 
 def print_table(
-    names: Sequence[str], rows: Sequence[Sequence[Any]], *, whole: Sequence[str] = (), spare: Sequence[str] = ()
+    names: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    whole: Sequence[str] = (),
+    spare: Sequence[str] = (),
+    wrapped: Sequence[str] = (),
+    more: str = "",
 ) -> None:
     """Print rows under their names, and how many there are.
 
     whole: columns that are never cut, beside ids and moments. spare: columns to leave out, the first one first, as long
-    as the table is wider than the terminal.
+    as the table is wider than the terminal. wrapped: columns whose long texts go on in further lines instead of being cut.
+    more: how to see the rows that are not among these, if there are such.
     """
     cells = [[text(value) for value in row] for row in rows]
     widths = {
@@ -53,8 +62,14 @@ def print_table(
     click.echo(_line(list(widths), widths))
     click.echo(_line(["─" * width for width in widths.values()], widths))
     for row in cells:
-        click.echo(_line([row[index] for index in shown], widths))
+        pieces = [
+            textwrap.wrap(row[index], widths[names[index]]) or [""] if names[index] in wrapped else [row[index]]
+            for index in shown
+        ]
+        for line in zip_longest(*pieces, fillvalue=""):
+            click.echo(_line(line, widths))
     end = f"; a wider terminal shows {', '.join(left_out)} too" if left_out else ""
+    end += f"; {more}" if more else ""
     click.echo(f"{len(rows)} row{'' if len(rows) == 1 else 's'}{end}")
 
 

@@ -83,7 +83,10 @@ class Jobs:
                 )
         until = options.get("postpone_until")
         if until is not None and (not isinstance(until, datetime) or until.tzinfo is None):
-            raise InvalidRequest("postpone_until must be a datetime with a time zone.", code=errors.DATETIME_INVALID)
+            raise InvalidRequest(
+                f"postpone_until must be a datetime with a time zone, such as datetime.now(UTC) + timedelta(hours=1); found {until!r}.",
+                code=errors.DATETIME_INVALID,
+            )
         pattern, start = _recurrence(options, until)
         regarding = options.get("regarding")
         owner = options.get("owner")

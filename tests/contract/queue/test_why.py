@@ -145,6 +145,26 @@ def test_a_running_job_names_its_worker_since_when_its_last_sign_and_its_progres
     jobs.store.release_worker(worker)
 
 
+def test_the_job_of_a_dead_worker_says_who_gives_it_back(jobs: Any) -> None:
+    dead, other = runtime.new_id(), runtime.new_id()
+    (job,) = jobs.add()
+    jobs.claim(worker=str(dead))
+
+    def told() -> str:
+        with jobs.store.read() as reader:
+            return explain.why(reader, job, jobs.store)
+
+    assert told().endswith(
+        " That worker is dead, and no other is there to give the job back: `adjourn serve` on this database does."
+    )
+    jobs.store.hold_worker(other, socket.gethostname(), os.getpid())
+    assert told().endswith(" That worker is dead: another one gives the job back within seconds.")
+    jobs.act(actions.pause, job)
+    assert "when its handler" not in told()
+    assert told().endswith(" has paused it: it waits when it is given back.")
+    jobs.store.release_worker(other)
+
+
 def test_a_long_turn_of_a_step_is_named(jobs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite has one writer; PostgreSQL holds nobody up."""
     monkeypatch.setattr(config, "STEP_SLOW_SECONDS", 0.0)

@@ -96,3 +96,31 @@ def test_a_job_s_history_is_shown(database_url: str, org: Organization, store: S
     shown = CliRunner().invoke(command, ["jobs", "show", job, "--database", database_url]).output
     assert shown.count("System Administrator") >= 2
     assert "history " in shown
+
+
+def test_a_history_is_wrapped_where_the_terminal_is_narrow_and_a_plain_run_has_none(
+    database_url: str, org: Organization, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = str(standing_in(store, Status.WAITING_FOR_RESOURCES))
+    none = CliRunner().invoke(command, ["jobs", "history", job, "--database", database_url]).output
+    assert none.startswith("Nobody and nothing has touched it")
+    org.update("asyncoperation", job, lifecycle.CHANGES[Action.POSTPONE])
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = CliRunner().invoke(command, ["jobs", "history", job, "--database", database_url]).output.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not any("…" in line for line in lines)
+    words = " ".join(lines[2:-1]).split()
+    assert {"System", "Administrator", "UTC"} <= set(words), "no word of them is lost"
+    assert lines[-1] == "1 row"
+
+
+def test_a_list_says_that_there_are_older_ones(database_url: str, org: Organization, store: Store) -> None:
+    for _ in range(2):
+        standing_in(store, Status.WAITING_FOR_RESOURCES)
+    told = [
+        CliRunner().invoke(command, ["jobs", "list", *limit, "--database", database_url]).output.splitlines()[-1]
+        for limit in (["--limit", "1"], ["--limit", "5000"])
+    ]
+    assert told[0].startswith("1 row;")
+    assert told[0].endswith("; --limit shows older ones")
+    assert "--limit" not in told[1]
