@@ -64,6 +64,21 @@ def test_each_action_in_python(org: Organization, store: Store, action: Action) 
             assert_done(store, job, before, wanted)
 
 
+def test_a_state_or_status_alone_stands_for_its_pair_and_no_other_is_taken(org: Organization, store: Store) -> None:
+    for change in ({"statecode": 3}, {"statuscode": 32}):
+        job = standing_in(store, Status.WAITING_FOR_RESOURCES)
+        org.update("asyncoperation", str(job), change)
+        assert lifecycle.row(store, job)[1] == Status.CANCELED  # type: ignore[index]
+    job = standing_in(store, Status.WAITING_FOR_RESOURCES)
+    for change, said in (
+        ({"statuscode": 20}, "set status 20 on"),
+        ({"statecode": 2}, "set state 2 on"),
+        ({"statecode": 3, "statuscode": 30}, "set state 3 with status 30 on"),
+    ):
+        with pytest.raises(adjourn.InvalidRequest, match=f"A caller cannot {said} a system job. Accepted: 3/32 cancels"):
+            org.update("asyncoperation", str(job), change)
+
+
 def act(org: Organization, action: Action, job: object) -> None:
     if action is Action.DELETE:
         org.delete("asyncoperation", str(job))
