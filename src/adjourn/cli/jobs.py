@@ -125,7 +125,9 @@ def show_history(job: UUID, database: str) -> None:
     if told:
         print_table(["when", "event", "statuses", "by", "why"], told, wrapped=("by", "why"))
     else:
-        click.echo("Nobody and nothing has touched it beside its plain run, of which `adjourn jobs show` has the moments.")
+        click.echo(
+            "Nobody and nothing has touched it beside its plain run, of which `adjourn jobs show` has the moments."
+        )
 
 
 @jobs.command()

@@ -24,7 +24,7 @@ from adjourn import runtime
 from adjourn.client import Backend, Client
 from adjourn.errors import AdjournError, Busy, TurnExceeded
 from adjourn.jobs import queue, tokens
-from adjourn.jobs.model import ClaimedJob, Continue, Outcome, Released, Retry, Settlement, Succeeded, sound
+from adjourn.jobs.model import ClaimedJob, Continue, Outcome, Released, Retry, Settlement, Succeeded
 from adjourn.jobs.states import Status
 from adjourn.operations.task import Task
 from adjourn.pipeline import handlers
@@ -87,7 +87,7 @@ class Session:
         told, self._told = self._told, (None, None)
         if self._unit is None:
             return calls.checkpoint(self._service, self._job, cursor, *told)
-        sound(Continue(cursor))
+        calls.require_cursor(cursor)
         status = self._standing()
         if status is Status.CANCELING:
             self.abandon()

@@ -96,7 +96,9 @@ def test_what_a_run_said_when_it_let_go_is_no_more_said_after_somebody_acts(jobs
         jobs.act(actions.pause, job)
     jobs.settle(*((run, Released(False, "its handler was stopped where it awaited")) for run in runs))
     for job, act in ((resumed, actions.resume), (canceled, actions.cancel)):
-        assert jobs.row(job)["friendlymessage"] == "It waits as it was asked to; its handler was stopped where it awaited."
+        assert (
+            jobs.row(job)["friendlymessage"] == "It waits as it was asked to; its handler was stopped where it awaited."
+        )
         jobs.act(act, job)
         assert jobs.row(job)["friendlymessage"] is None
 

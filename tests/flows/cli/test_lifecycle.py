@@ -75,7 +75,9 @@ def test_a_state_or_status_alone_stands_for_its_pair_and_no_other_is_taken(org: 
         ({"statecode": 2}, "set state 2 on"),
         ({"statecode": 3, "statuscode": 30}, "set state 3 with status 30 on"),
     ):
-        with pytest.raises(adjourn.InvalidRequest, match=f"A caller cannot {said} a system job. Accepted: 3/32 cancels"):
+        with pytest.raises(
+            adjourn.InvalidRequest, match=f"A caller cannot {said} a system job. Accepted: 3/32 cancels"
+        ):
             org.update("asyncoperation", str(job), change)
 
 

@@ -54,7 +54,7 @@ def test_a_misspelt_parameter_and_a_moment_that_is_none_are_told_what_was_found(
     with pytest.raises(InvalidRequest, match=r"it has no parameter 'momnt'\. It takes .*\. Did you mean 'moment'\?"):
         plugins.told.request(momnt=1)
     for found in ("tomorrow", datetime(2030, 1, 1)):  # noqa: DTZ001
-        with pytest.raises(InvalidRequest, match="with a time zone, such as .*; found ") as caught:
+        with pytest.raises(InvalidRequest, match=r"with a time zone, such as .*; found ") as caught:
             org.enqueue(plugins.add.request(1, 2), postpone_until=found)
         assert repr(found) in caught.value.message
 
