@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -125,6 +126,8 @@ class Session:
                 return Released(reason="what it had written since its last checkpoint was undone")
             if self._told != (None, None):
                 queue.checkpoint(tx, self._job, None, *self._told)
+            # It ends now, not when its transaction began, up to two minutes ago; people may have acted on it since.
+            tx.now += timedelta(seconds=runtime.monotonic() - self._since)
             queue.settle(tx, [Settlement(self._job, outcome, seconds)])
             tx.after_commit(self._service.store.wake)
             self._commit()

@@ -53,7 +53,7 @@ def test_arguments_that_no_run_could_take_are_refused(
 def test_a_misspelt_parameter_and_a_moment_that_is_none_are_told_what_was_found(org: Client, steps: Service) -> None:
     with pytest.raises(InvalidRequest, match=r"it has no parameter 'momnt'\. It takes .*\. Did you mean 'moment'\?"):
         plugins.told.request(momnt=1)
-    for found in ("tomorrow", datetime(2030, 1, 1)):  # noqa: DTZ001
+    for found in ("tomorrow", datetime(2030, 1, 1)):
         with pytest.raises(InvalidRequest, match=r"with a time zone, such as .*; found ") as caught:
             org.enqueue(plugins.add.request(1, 2), postpone_until=found)
         assert repr(found) in caught.value.message
