@@ -67,15 +67,17 @@ def columns(table: Table, found: Any) -> list[str] | None:
 
 
 def parameters(message: str, found: Mapping[str, Any], required: tuple[str, ...], optional: tuple[str, ...]) -> None:
-    """Refuse missing and unknown parameters of a platform message by name."""
+    """Refuse unknown and missing parameters of a platform message by name."""
+    known = (*required, *optional)
+    takes = f"it takes {', '.join(known) or 'none'}"
+    for name in found:
+        if name not in known:
+            raise InvalidRequest(
+                f"Message '{message}' has no parameter '{name[:200]}'; {takes}.{errors.nearest(name, known)}"
+            )
     for name in required:
         if name not in found:
-            raise InvalidRequest(f"Message '{message}' needs parameter '{name}'.")
-    for name in found:
-        if name not in required and name not in optional:
-            raise InvalidRequest(
-                f"Message '{message}' has no parameter '{name[:200]}'.{errors.nearest(name, (*required, *optional))}"
-            )
+            raise InvalidRequest(f"Message '{message}' needs parameter '{name}'; {takes}.")
 
 
 def unknown_column(table: Table, name: str) -> InvalidRequest:

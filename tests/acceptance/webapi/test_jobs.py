@@ -218,7 +218,8 @@ def test_execute_async_postpones_and_serializes(http: httpx.Client, account: str
 @pytest.mark.parametrize(
     ("body", "text"),
     [
-        ({}, "needs parameter 'MessageName'"),
+        ({}, "needs parameter 'MessageName'; it takes MessageName, InputParameters, "),
+        ({"Request": {"name": "x"}}, "has no parameter 'Request'; it takes MessageName, InputParameters, "),
         ({"MessageName": "geret"}, "Did you mean 'greet'?"),
         ({"MessageName": "greet"}, "needs parameter 'name'"),
         ({"MessageName": "greet", "InputParameters": {"name": 5}}, "Parameter 'name'"),
