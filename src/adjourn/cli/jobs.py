@@ -97,13 +97,27 @@ def show(job: UUID, database: str) -> None:
     with _opened(database) as (service, call):
         request = Request("Retrieve", {"Target": Reference("asyncoperation", job), "ColumnSet": None})
         record = service.execute(request, call)["BusinessEntity"]
+        columns = service.catalog.table("asyncoperation").columns
         why = _why(service, job)
         told = _story(service, job)
         with service.store.read() as reader:
             recurs = schedules.in_words(reader, job)
+
+    def label(name: str) -> str:
+        """What people call a number: the option of a choice, the code of an error as the documents have it."""
+        value, choice = record.values[name], columns[name].choice
+        if name == "errorcode":
+            return f" (0x{value & 0xFFFF_FFFF:08x})"
+        named = choice is not None and not isinstance(value, bool) and value in choice.options
+        return f" {choice.options[value].label}" if choice is not None and named else ""
+
     for name in sorted(record.values):
         if record.values[name] is not None:
-            lines = str(record.values[name]).splitlines() if name == "message" else [text(record.values[name])]
+            lines = (
+                str(record.values[name]).splitlines()
+                if name == "message"
+                else [text(record.values[name]) + label(name)]
+            )
             click.echo(f"{name:<28}{lines[0] if lines else ''}")
             for line in lines[1:]:
                 click.echo(f"{'':<28}{line}")

@@ -113,6 +113,10 @@ def test_a_job_s_history_is_shown(database_url: str, org: Organization, store: S
     shown = CliRunner().invoke(command, ["jobs", "show", job, "--database", database_url]).output
     assert shown.count("System Administrator") >= 2
     assert "history " in shown
+    found = {line.partition(" ")[0]: line[28:] for line in shown.splitlines()}
+    assert (found["statecode"], found["statuscode"]) == ("3 Completed", "32 Canceled")
+    assert found["errorcode"] == "-2147204751 (0x80044171)"
+    assert found["retainjobhistory"] == "False"
 
 
 def test_a_history_is_wrapped_where_the_terminal_is_narrow_and_a_plain_run_has_none(
