@@ -7,7 +7,7 @@ import math
 import os
 import sys
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import adjourn
@@ -92,6 +92,21 @@ def retries_in_the_past() -> adjourn.Retry:
 @adjourn.message
 def retries_never() -> adjourn.Retry:
     return adjourn.Retry("never", delay_seconds=math.nan)
+
+
+@adjourn.message
+def retries_after_a_timedelta() -> adjourn.Retry:
+    return adjourn.Retry("later", delay_seconds=timedelta(seconds=5))  # type: ignore[arg-type]
+
+
+@adjourn.message
+def postpones_to_a_text() -> adjourn.Postpone:
+    return adjourn.Postpone("tomorrow")  # type: ignore[arg-type]
+
+
+@adjourn.message
+def checkpoints_a_number(job: Job) -> None:
+    job.checkpoint(5)  # type: ignore[arg-type]
 
 
 @adjourn.message

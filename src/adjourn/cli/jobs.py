@@ -25,6 +25,7 @@ from adjourn.service import Service
 
 _LIST = ("asyncoperationid", "name", "operationtypename", "statuscodename", "createdon", "startedon", "completedon")
 _EXAMPLE = "0190a3c2-7c1e-7b30-9d2a-5f6e7d8c9b0a"
+_LIMIT_MAX = 5000
 _STATES = {"ready": 0, "suspended": 1, "locked": 2, "completed": 3}
 
 
@@ -69,7 +70,7 @@ def jobs() -> None:
 
 @jobs.command("list")
 @click.option("--state", type=click.Choice(list(_STATES)), help="Only jobs in this state.")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 5000))
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, _LIMIT_MAX))
 @database_option
 def list_jobs(state: str | None, limit: int, database: str) -> None:
     """The newest jobs."""
@@ -79,16 +80,17 @@ def list_jobs(state: str | None, limit: int, database: str) -> None:
         tuple(Attribute(name) for name in _LIST),
         filter=Filter("and", conditions) if conditions else None,
         orders=(Order("createdon", descending=True), Order("sequence", descending=True)),
-        top=limit,
+        top=min(limit + 1, _LIMIT_MAX),
     )
     with _opened(database) as (service, call):
         rows = service.retrieve_multiple(query, call)
         answers = [python_row(rows.plan, row) for row in rows.rows]
     print_table(
         ["job", "name", "type", "status", "created", "started", "completed"],
-        [[answer[name] for name in _LIST] for answer in answers],
+        [[answer[name] for name in _LIST] for answer in answers[:limit]],
         whole=("status",),
         spare=("type", "completed", "started", "created"),
+        more="--limit shows older ones" if len(answers) > limit else "",
     )
 
 
@@ -100,13 +102,27 @@ def show(job: UUID, database: str) -> None:
     with _opened(database) as (service, call):
         request = Request("Retrieve", {"Target": Reference("asyncoperation", job), "ColumnSet": None})
         record = service.execute(request, call)["BusinessEntity"]
+        columns = service.catalog.table("asyncoperation").columns
         why = _why(service, job)
         told = _story(service, job)
         with service.store.read() as reader:
             recurs = schedules.in_words(reader, job)
+
+    def label(name: str) -> str:
+        """What people call a number: the option of a choice, the code of an error as the documents have it."""
+        value, choice = record.values[name], columns[name].choice
+        if name == "errorcode":
+            return f" (0x{value & 0xFFFF_FFFF:08x})"
+        named = choice is not None and not isinstance(value, bool) and value in choice.options
+        return f" {choice.options[value].label}" if choice is not None and named else ""
+
     for name in sorted(record.values):
         if record.values[name] is not None:
-            lines = str(record.values[name]).splitlines() if name == "message" else [text(record.values[name])]
+            lines = (
+                str(record.values[name]).splitlines()
+                if name == "message"
+                else [text(record.values[name]) + label(name)]
+            )
             click.echo(f"{name:<28}{lines[0] if lines else ''}")
             for line in lines[1:]:
                 click.echo(f"{'':<28}{line}")
@@ -125,7 +141,14 @@ def show_history(job: UUID, database: str) -> None:
     """What people, retries, pauses, rescues and tokens did to it."""
     with _opened(database) as (service, _):
         told = _story(service, job)
-    print_table(["when", "event", "statuses", "by", "why"], told, whole=("event", "statuses"), wrapped=("by", "why"))
+    if told:
+        print_table(
+            ["when", "event", "statuses", "by", "why"], told, whole=("event", "statuses"), wrapped=("by", "why")
+        )
+    else:
+        click.echo(
+            "Nobody and nothing has touched it beside its plain run, of which `adjourn jobs show` has the moments."
+        )
 
 
 @jobs.command()

@@ -32,12 +32,13 @@ def print_table(
     whole: Sequence[str] = (),
     spare: Sequence[str] = (),
     wrapped: Sequence[str] = (),
+    more: str = "",
 ) -> None:
     """Print rows under their names, and how many there are.
 
     whole: columns that are never cut, beside ids and moments. spare: columns to leave out, those with nothing in any row
     and then the first one first, as long as the table is wider than the terminal. wrapped: columns whose long texts take
-    several lines.
+    several lines. more: how to see the rows that are not among these, if there are such.
     """
     cells = [[text(value) for value in row] for row in rows]
     widths = {name: max([len(name), *(len(row[index]) for row in cells)]) for index, name in enumerate(names)}
@@ -68,6 +69,7 @@ def print_table(
         for parts in zip_longest(*folded, fillvalue=""):
             click.echo(_line(parts, widths))
     end = f"; a wider terminal shows {', '.join(left_out)} too" if left_out else ""
+    end += f"; {more}" if more else ""
     click.echo(f"{len(rows)} row{'' if len(rows) == 1 else 's'}{end}")
 
 

@@ -135,25 +135,28 @@ def _ready(reader: Reader, job: _Standing, store: Store | None) -> str:
 
 def _locked(reader: Reader, job: _Standing, status: Status, store: Store | None) -> str:
     signs = store.worker_signs(job.worker) if store is not None and job.worker is not None else None
-    percent = f"{job.percent} %" if job.percent is not None else ""
-    progress = ", ".join(part for part in (job.progress or "", percent) if part)
     text = f"Worker {job.worker}{' (' + signs + ')' if signs else ''} has run it since {shown(job.started)}"
-    text = _sentence(f"{text}; its progress: {progress}" if progress else text)
-    when = "as soon as its handler lets go"
-    if signs and store is not None and job.worker not in store.living([str(job.worker)]):
-        when = "from then on"
-        text += (
-            " That worker is dead: another one gives the job back within five seconds."
-            if store.living()
-            else " That worker is dead and no other is there: `adjourn serve` on this database gives the job back."
-        )
+    text = _sentence(text + _progress(job))
+    then = "as soon as its handler lets go"
+    if store is not None and job.worker is not None and job.worker not in (living := store.living()):
+        # No handler lets go any more; who reads this while no service runs would wait for ever.
+        if living:
+            text += " That worker is dead: another one gives the job back within seconds."
+        else:
+            text += " That worker is dead, and no other is there to give the job back: `adjourn serve` on this database does."
+        then = "as soon as it is given back"
     if status is Status.CANCELING:
-        ends = "it ends then" if when == "from then on" else f"it ends {when}"
-        return f"{text} {_person(reader, job)} has canceled it: {ends}."
+        return f"{text} {_person(reader, job)} has canceled it: it ends {then}."
     if status is Status.PAUSING:
         done = "paused it" if job.until is None else f"postponed it until {shown(job.until)}"
-        return f"{text} {_person(reader, job)} has {done}: it waits {when}."
+        return f"{text} {_person(reader, job)} has {done}: it waits {then}."
     return text
+
+
+def _progress(job: _Standing) -> str:
+    percent = f"{job.percent} %" if job.percent is not None else ""
+    progress = ", ".join(part for part in (job.progress or "", percent) if part)
+    return f"; its progress: {progress}" if progress else ""
 
 
 def _sentence(text: str) -> str:
@@ -178,7 +181,7 @@ def _blocked(reader: Reader, job: _Standing, may_see: Callable[[UUID], bool]) ->
 def _waiting(reader: Reader, job: _Standing) -> str:
     match job.reason:
         case WaitReason.PAUSED:
-            return f"It was paused by {_person(reader, job)} and waits to be resumed."
+            return _sentence(f"It was paused by {_person(reader, job)} and waits to be resumed{_progress(job)}")
         case WaitReason.BACKOFF:
             error = f" after the error '{job.detail}'" if job.detail else ""
             attempt = (job.retry_count or 0) + 1

@@ -6,7 +6,7 @@ There is no second copy of a job's state: the row of `asyncoperation` is the job
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple
 from uuid import UUID
 
@@ -182,10 +182,14 @@ def sound(outcome: Outcome) -> Outcome:
             if not 0 <= seconds <= _DELAY_SECONDS_MAX:
                 raise ValueError(f"Retry(delay_seconds={seconds}): it must be between 0 and {_DELAY_SECONDS_MAX:,}.")
             return Retry(clean(reason), float(seconds))
-        case Postpone(datetime() as until):
-            if until.tzinfo is None:
-                raise ValueError("Postpone(until=…) needs a datetime with a time zone.")
+        case Retry(reason, delay):
+            raise TypeError(
+                f"Retry(reason, delay_seconds) takes a text and a number of seconds, found {reason!r:.100}, {delay!r:.100}."
+            )
+        case Postpone(datetime(tzinfo=tzinfo()) as until):
             return Postpone(until.astimezone(UTC))
+        case Postpone(until):
+            raise TypeError(f"Postpone(until=…) needs a datetime with a time zone, found {until!r:.100}.")
         case Continue(str() as cursor):
             if len(cursor) > _CURSOR_CHARACTERS_MAX:
                 raise ValueError(f"A cursor has at most {_CURSOR_CHARACTERS_MAX:,} characters, found {len(cursor):,}.")

@@ -281,7 +281,9 @@ def statements(dialect: Dialect) -> Statements:
         act=(
             "UPDATE asyncoperation SET statecode = :statecode, statuscode = :statuscode, postponeuntil = :postponeuntil, "
             "waitreason = :waitreason, waitdetail = NULL, completedon = :completedon, errorcode = :errorcode, "
-            f"modifiedon = {version}, modifiedby = {uuid(':by')} WHERE asyncoperationid = {uuid(':id')} AND statuscode = :was"
+            # what its last run said of how it stood is true no more
+            f"friendlymessage = NULL, modifiedon = {version}, modifiedby = {uuid(':by')} "
+            f"WHERE asyncoperationid = {uuid(':id')} AND statuscode = :was"
         ),
         # of jobs about to end or go: their serial keys and whether they are heads
         ended=(

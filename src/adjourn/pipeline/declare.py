@@ -156,7 +156,12 @@ class Message(Generic[P, R]):
         try:
             bound = self._arguments.bind(*args, **kwargs)
         except TypeError as error:
-            raise InvalidRequest(f"Message '{self.name}': {error}. It takes {self._arguments}.") from None
+            known = self._arguments.parameters
+            takes_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in known.values())
+            unknown = [name for name in kwargs if name not in known and not takes_any]
+            what = f"it has no parameter '{unknown[0]}'" if unknown else str(error)
+            hint = nearest(unknown[0], known) if unknown else ""
+            raise InvalidRequest(f"Message '{self.name}': {what}. It takes {self._arguments}.{hint}") from None
         return Request(self.name, bound.arguments, declared=self)
 
     def __repr__(self) -> str:

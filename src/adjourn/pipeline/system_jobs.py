@@ -84,9 +84,11 @@ def action_of(changes: Mapping[str, Any]) -> tuple[str, datetime | None] | None:
         elif expected != state:
             action = None
     if action is None:
+        named = {"state": state, "status": status}
+        found = " with ".join(f"{name} {value}" for name, value in named.items() if value is not None)
         raise InvalidRequest(
-            f"A caller cannot set state {state} with status {status} on a system job. Accepted: 3/32 cancels, 0/0 resumes, "
-            "1/10 pauses; postponeuntil, alone or with 0/0 or 1/10, postpones.",
+            f"A caller cannot set {found} on a system job. Accepted: 3/32 cancels, 0/0 resumes, 1/10 pauses; postponeuntil, "
+            "alone or with 0/0 or 1/10, postpones.",
             code=errors.STATE_PAIR_INVALID,
         )
     if until is not None and action != CANCEL:

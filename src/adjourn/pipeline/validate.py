@@ -68,16 +68,16 @@ def columns(table: Table, found: Any) -> list[str] | None:
 
 def parameters(message: str, found: Mapping[str, Any], required: tuple[str, ...], optional: tuple[str, ...]) -> None:
     """Refuse unknown and missing parameters of a platform message by name; the unknown first: one may be the other, misspelt."""
-    accepted = (*required, *optional)
+    known = (*required, *optional)
+    takes = f"it takes {', '.join(known) or 'none'}"
     for name in found:
-        if name not in accepted:
-            known = ", ".join(accepted) or "none"
+        if name not in known:
             raise InvalidRequest(
-                f"Message '{message}' has no parameter '{name[:200]}'; it takes {known}.{errors.nearest(name, accepted)}"
+                f"Message '{message}' has no parameter '{name[:200]}'; {takes}.{errors.nearest(name, known)}"
             )
     for name in required:
         if name not in found:
-            raise InvalidRequest(f"Message '{message}' needs parameter '{name}'.")
+            raise InvalidRequest(f"Message '{message}' needs parameter '{name}'; {takes}.")
 
 
 def unknown_column(table: Table, name: str) -> InvalidRequest:

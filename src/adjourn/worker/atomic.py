@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from adjourn import runtime
 from adjourn.client import Backend, Client
 from adjourn.errors import AdjournError, Busy, TurnExceeded
 from adjourn.jobs import queue, tokens
-from adjourn.jobs.model import ClaimedJob, Continue, Outcome, Released, Retry, Settlement, Succeeded, sound
+from adjourn.jobs.model import ClaimedJob, Continue, Outcome, Released, Retry, Settlement, Succeeded
 from adjourn.jobs.states import Status
 from adjourn.operations.task import Task
 from adjourn.pipeline import handlers
@@ -87,7 +88,7 @@ class Session:
         told, self._told = self._told, (None, None)
         if self._unit is None:
             return calls.checkpoint(self._service, self._job, cursor, *told)
-        sound(Continue(cursor))
+        calls.require_cursor(cursor)
         status = self._standing()
         if status is Status.CANCELING:
             self.abandon()
@@ -125,6 +126,8 @@ class Session:
                 return Released(reason="what it had written since its last checkpoint was undone")
             if self._told != (None, None):
                 queue.checkpoint(tx, self._job, None, *self._told)
+            # It ends now, not when its transaction began, up to two minutes ago; people may have acted on it since.
+            tx.now += timedelta(seconds=runtime.monotonic() - self._since)
             queue.settle(tx, [Settlement(self._job, outcome, seconds)])
             tx.after_commit(self._service.store.wake)
             self._commit()

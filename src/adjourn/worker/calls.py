@@ -56,9 +56,9 @@ def checkpoint(
 ) -> int | None:
     """Keep a job's cursor and progress; the status 21 or 22 if somebody asked it to pause or to stop.
 
-    Raises LeaseLost, InvalidRequest; TypeError or ValueError for what is no cursor.
+    Raises LeaseLost, InvalidRequest.
     """
-    sound(Continue(cursor))
+    require_cursor(cursor)
     told = progress_text(text, percent)
 
     def unit(tx: Transaction) -> int | None:
@@ -68,6 +68,14 @@ def checkpoint(
         return int(status) if status in (Status.PAUSING, Status.CANCELING) else None
 
     return service.store.write(unit)
+
+
+def require_cursor(cursor: object) -> None:
+    """Refuse what is no cursor as the handler's mistake, not as an error of ours. Raises InvalidRequest."""
+    try:
+        sound(Continue(cursor))  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise InvalidRequest(str(error)) from None
 
 
 def progress(service: Service, job: ClaimedJob, text: str | None, percent: int | None) -> None:

@@ -307,7 +307,9 @@ class Pool:
                 if executor in group:
                     group.remove(executor)
         if lost:
-            log.error("an executor died", pid=executor.pid, jobs=[str(running.job.id) for running in lost])
+            log.error(
+                "an executor died", pid=executor.pid, how=executor.end, jobs=[str(running.job.id) for running in lost]
+            )
         now = runtime.monotonic()
         self._settling.ended(
             [

@@ -230,7 +230,6 @@ def test_execute_async_postpones_and_serializes(http: httpx.Client, account: str
 @pytest.mark.parametrize(
     ("body", "text"),
     [
-        ({}, "needs parameter 'MessageName'"),
         (
             {"MesageName": "greet"},
             "has no parameter 'MesageName'; it takes MessageName, InputParameters, DependencyToken",
@@ -240,6 +239,8 @@ def test_execute_async_postpones_and_serializes(http: httpx.Client, account: str
             {"MessageName": "greet", "InputParameters": {"name": "x"}, "DependencyToken": "t" * 500},
             "1 to 256 characters, without NUL; found 500 characters",
         ),
+        ({}, "needs parameter 'MessageName'; it takes MessageName, InputParameters, "),
+        ({"Request": {"name": "x"}}, "has no parameter 'Request'; it takes MessageName, InputParameters, "),
         ({"MessageName": "geret"}, "Did you mean 'greet'?"),
         ({"MessageName": "greet"}, "needs parameter 'name'"),
         ({"MessageName": "greet", "InputParameters": {"name": 5}}, "Parameter 'name'"),

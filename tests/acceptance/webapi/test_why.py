@@ -104,8 +104,14 @@ def test_postponed_and_paused_by_a_person(org: Client, http: httpx.Client, store
     (claimed,) = claim(store)
     patch(http, job, statecode=1)
     assert why(job) == (
-        f"Worker {WORKER} has run it since {shown(claimed.started_on)}. {ADMIN} has paused it: it waits as soon as its handler lets go."
+        f"Worker {WORKER} has run it since {shown(claimed.started_on)}. That worker is dead, and no other is there to give the "
+        f"job back: `adjourn serve` on this database does. {ADMIN} has paused it: it waits as soon as it is given back."
     )
+    store.hold_worker(UUID(WORKER), socket.gethostname(), os.getpid())
+    assert why(job).endswith(
+        f" has run it since {shown(claimed.started_on)}. {ADMIN} has paused it: it waits as soon as its handler lets go."
+    )
+    store.release_worker(UUID(WORKER))
     settle(store, claimed, Continue("c"))
     assert why(job) == f"It was paused by {ADMIN} and waits to be resumed."
 

@@ -12,7 +12,7 @@ import pytest
 from adjourn import config, errors, runtime
 from adjourn.errors import InvalidStateChange, NotFound
 from adjourn.jobs import actions
-from adjourn.jobs.model import Canceled, Continue, Failed, Succeeded
+from adjourn.jobs.model import Canceled, Continue, Failed, Released, Succeeded
 from adjourn.jobs.states import STATE_OF, TRANSITIONS, Action, State, Status
 
 VERBS: dict[Action, Callable[..., None]] = {
@@ -87,6 +87,20 @@ def test_a_canceled_job_is_completed_at_once_and_never_runs(jobs: Any) -> None:
         assert row["modifiedby"] == config.ADMIN_USER_ID
     jobs.tick(100_000)
     assert (jobs.due(), jobs.claim()) == ((0, None), [])
+
+
+def test_what_a_run_said_when_it_let_go_is_no_more_said_after_somebody_acts(jobs: Any) -> None:
+    resumed, canceled = jobs.add(2)
+    runs = jobs.claim(2)
+    for job in (resumed, canceled):
+        jobs.act(actions.pause, job)
+    jobs.settle(*((run, Released(False, "its handler was stopped where it awaited")) for run in runs))
+    for job, act in ((resumed, actions.resume), (canceled, actions.cancel)):
+        assert (
+            jobs.row(job)["friendlymessage"] == "It waits as it was asked to; its handler was stopped where it awaited."
+        )
+        jobs.act(act, job)
+        assert jobs.row(job)["friendlymessage"] is None
 
 
 @pytest.mark.requirement("M33")

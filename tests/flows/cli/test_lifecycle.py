@@ -64,6 +64,23 @@ def test_each_action_in_python(org: Organization, store: Store, action: Action) 
             assert_done(store, job, before, wanted)
 
 
+def test_a_state_or_status_alone_stands_for_its_pair_and_no_other_is_taken(org: Organization, store: Store) -> None:
+    for change in ({"statecode": 3}, {"statuscode": 32}):
+        job = standing_in(store, Status.WAITING_FOR_RESOURCES)
+        org.update("asyncoperation", str(job), change)
+        assert lifecycle.row(store, job)[1] == Status.CANCELED  # type: ignore[index]
+    job = standing_in(store, Status.WAITING_FOR_RESOURCES)
+    for change, said in (
+        ({"statuscode": 20}, "set status 20 on"),
+        ({"statecode": 2}, "set state 2 on"),
+        ({"statecode": 3, "statuscode": 30}, "set state 3 with status 30 on"),
+    ):
+        with pytest.raises(
+            adjourn.InvalidRequest, match=f"A caller cannot {said} a system job. Accepted: 3/32 cancels"
+        ):
+            org.update("asyncoperation", str(job), change)
+
+
 def act(org: Organization, action: Action, job: object) -> None:
     if action is Action.DELETE:
         org.delete("asyncoperation", str(job))
@@ -96,3 +113,35 @@ def test_a_job_s_history_is_shown(database_url: str, org: Organization, store: S
     shown = CliRunner().invoke(command, ["jobs", "show", job, "--database", database_url]).output
     assert shown.count("System Administrator") >= 2
     assert "history " in shown
+    found = {line.partition(" ")[0]: line[28:] for line in shown.splitlines()}
+    assert (found["statecode"], found["statuscode"]) == ("3 Completed", "32 Canceled")
+    assert found["errorcode"] == "-2147204751 (0x80044171)"
+    assert found["retainjobhistory"] == "False"
+
+
+def test_a_history_is_wrapped_where_the_terminal_is_narrow_and_a_plain_run_has_none(
+    database_url: str, org: Organization, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = str(standing_in(store, Status.WAITING_FOR_RESOURCES))
+    none = CliRunner().invoke(command, ["jobs", "history", job, "--database", database_url]).output
+    assert none.startswith("Nobody and nothing has touched it")
+    org.update("asyncoperation", job, lifecycle.CHANGES[Action.POSTPONE])
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = CliRunner().invoke(command, ["jobs", "history", job, "--database", database_url]).output.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not any("…" in line for line in lines)
+    words = " ".join(lines[2:-1]).split()
+    assert {"System", "Administrator", "UTC"} <= set(words), "no word of them is lost"
+    assert lines[-1] == "1 row"
+
+
+def test_a_list_says_that_there_are_older_ones(database_url: str, org: Organization, store: Store) -> None:
+    for _ in range(2):
+        standing_in(store, Status.WAITING_FOR_RESOURCES)
+    told = [
+        CliRunner().invoke(command, ["jobs", "list", *limit, "--database", database_url]).output.splitlines()[-1]
+        for limit in (["--limit", "1"], ["--limit", "5000"])
+    ]
+    assert told[0].startswith("1 row;")
+    assert told[0].endswith("; --limit shows older ones")
+    assert "--limit" not in told[1]

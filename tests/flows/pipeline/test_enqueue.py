@@ -50,6 +50,15 @@ def test_arguments_that_no_run_could_take_are_refused(
     assert org.retrieve_multiple("asyncoperations?$select=name&$filter=operationtype eq 54") == []
 
 
+def test_a_misspelt_parameter_and_a_moment_that_is_none_are_told_what_was_found(org: Client, steps: Service) -> None:
+    with pytest.raises(InvalidRequest, match=r"it has no parameter 'momnt'\. It takes .*\. Did you mean 'moment'\?"):
+        plugins.told.request(momnt=1)
+    for found in ("tomorrow", datetime(2030, 1, 1)):
+        with pytest.raises(InvalidRequest, match=r"with a time zone, such as .*; found ") as caught:
+            org.enqueue(plugins.add.request(1, 2), postpone_until=found)
+        assert str(found) in caught.value.message
+
+
 def test_what_json_can_say_arrives_as_the_annotations_want_it(org: Client, steps: Service) -> None:
     moment, guid = datetime(2030, 1, 1, tzinfo=UTC), UUID(int=7)
     job = org.enqueue(plugins.told.request(moment, guid, Decimal("1.10"), Reference("account", guid), {1: (2, 3)}))

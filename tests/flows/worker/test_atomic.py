@@ -52,6 +52,13 @@ def test_all_is_there_when_it_succeeds(org: Client, run: Run) -> None:
     assert jobs_made(org) == 5
 
 
+def test_it_is_completed_when_it_ends_not_when_its_transaction_began(org: Client, run: Run) -> None:
+    done = run(org.enqueue(plugins.writes_and_waits.request(seconds=0.5)))
+    assert done["statuscode"] == 30
+    assert (done["completedon"] - done["startedon"]).total_seconds() >= 0.5
+    assert done["modifiedon"] >= done["completedon"]
+
+
 def test_a_failure_keeps_what_the_last_checkpoint_committed_and_nothing_more(org: Client, run: Run) -> None:
     done = run(org.enqueue(plugins.makes.request(count=5, then="raise")))
     assert (done["statuscode"], done["friendlymessage"]) == (31, "enough")

@@ -30,7 +30,13 @@ EXPECTED = {
     odd.succeeds_with_a_number: (31, "Succeeded(message=5) is no outcome"),
     odd.retries_in_the_past: (31, "delay_seconds=-1"),
     odd.retries_never: (31, "delay_seconds=nan"),
-    odd.postpones_without_a_zone: (31, "a datetime with a time zone"),
+    odd.retries_after_a_timedelta: (
+        31,
+        "takes a text and a number of seconds, found 'later', datetime.timedelta(seconds=5).",
+    ),
+    odd.postpones_without_a_zone: (31, "a datetime with a time zone, found datetime.datetime(2030, 1, 1, 0, 0)."),
+    odd.postpones_to_a_text: (31, "a datetime with a time zone, found 'tomorrow'."),
+    odd.checkpoints_a_number: (31, "A cursor is a text (str), found 5 (int)."),
     odd.goes_on_from_a_number: (31, "A cursor is a text (str), found 5 (int)"),
     odd.overdoes_progress: (31, "from 0 to 100, found 1000"),
 }
