@@ -215,7 +215,8 @@ class Twin:
             lines = {line[:28].strip(): line[28:] for line in self._commanded("show", str(job)).splitlines()}
             until = lines.get("postponeuntil")
             moment = datetime.fromisoformat(until).replace(tzinfo=UTC) if until else None
-            return int(lines["statecode"]), int(lines["statuscode"]), moment, int(lines["retrycount"])
+            state, status = (int(lines[name].split()[0]) for name in ("statecode", "statuscode"))  # "1 Suspended"
+            return state, status, moment, int(lines["retrycount"])
         with _refusals():
             record = self._org.retrieve("asyncoperation", job, names)
         return tuple(record[name] for name in names)

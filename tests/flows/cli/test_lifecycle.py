@@ -99,11 +99,14 @@ def assert_done(store: Store, job: object, before: object, wanted: Result) -> No
         assert after[1] == wanted.status
 
 
-def test_a_job_s_history_is_shown(database_url: str, org: Organization, store: Store) -> None:
+def test_a_job_s_history_is_shown(
+    database_url: str, org: Organization, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     job = str(standing_in(store, Status.WAITING_FOR_RESOURCES))
     org.update("asyncoperation", job, lifecycle.CHANGES[Action.POSTPONE])
     org.update("asyncoperation", job, lifecycle.CHANGES[Action.CANCEL])
-    told = CliRunner().invoke(command, ["jobs", "history", job, "--database", database_url], terminal_width=200).output
+    told = CliRunner().invoke(command, ["jobs", "history", job, "--database", database_url]).output
     first, second = told.splitlines()[2:4]
     assert "postpone" in first
     assert "0/0 -> 1/10" in first

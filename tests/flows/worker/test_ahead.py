@@ -81,10 +81,10 @@ def test_platform_messages_have_no_more_threads_than_there_are_slots(
 
     def slowly(*given: object) -> object:
         held.append(len(supervisor.pool._own))
-        time.sleep(0.2)
+        time.sleep(0.5)
         return run(*given)  # type: ignore[arg-type]
 
-    jobs = [org.enqueue(Request("WhoAmI", {})) for _ in range(6)]
     monkeypatch.setattr(service, "execute", slowly)
+    jobs = org.enqueue_many([Request("WhoAmI", {})] * 6)
     soon(lambda: all(state == 3 for state in states(org, jobs)))
     assert max(held) == 2
