@@ -40,6 +40,7 @@ from adjourn.worker.protocol import (
 
 log = structlog.get_logger("adjourn.worker")
 CAUTIOUS_RUNS = 60
+"""In slots only, after something was taken back: as many as a new process needs to show that its runs are short."""
 _END_SECONDS = 0.1
 """Between the end of its socket and that of the process, if it dies."""
 _FRAME_CHARACTERS_MAX = 16 * 1024 * 1024
